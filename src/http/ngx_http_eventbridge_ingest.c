@@ -1,0 +1,1034 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * The sender's side: its request in, one honest answer out.
+ */
+
+
+#include "ngx_http_eventbridge_module.h"
+#include "ngx_eb_gunzip.h"
+
+
+/* an answer lists at most so many invalid events */
+#define NGX_HTTP_EVENTBRIDGE_MAX_REASONS  100
+
+/* inflated bytes, where client_max_body_size sets no limit */
+#define NGX_HTTP_EVENTBRIDGE_MAX_INFLATED  (64 * 1024 * 1024)
+
+/* of an answer without figures */
+#define NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE  1024
+
+
+static ngx_int_t ngx_http_eventbridge_check(ngx_http_request_t *r);
+static ngx_uint_t ngx_http_eventbridge_encoding(ngx_http_request_t *r);
+static void ngx_http_eventbridge_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_eventbridge_body(ngx_http_request_t *r,
+    ngx_pool_t *pool, ngx_str_t *body);
+static ngx_int_t ngx_http_eventbridge_inflate(ngx_http_request_t *r,
+    ngx_pool_t *pool, ngx_str_t *body, ngx_http_eventbridge_error_t *err);
+static ngx_int_t ngx_http_eventbridge_client_facts(ngx_http_request_t *r,
+    ngx_http_eventbridge_job_t *job);
+static ngx_int_t ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to,
+    ngx_str_t *from);
+static ngx_uint_t ngx_http_eventbridge_overloaded(
+    ngx_http_eventbridge_loc_conf_t *elcf,
+    ngx_http_eventbridge_main_conf_t *emcf, size_t len);
+static void ngx_http_eventbridge_deadline(ngx_event_t *ev);
+static void ngx_http_eventbridge_cleanup(void *data);
+static ngx_int_t ngx_http_eventbridge_refuse_request(ngx_http_request_t *r,
+    ngx_uint_t status, const char *error, const char *message,
+    ngx_int_t offset);
+static ngx_uint_t ngx_http_eventbridge_status(ngx_http_eventbridge_job_t *job);
+static void ngx_http_eventbridge_answer_body(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t status, ngx_eb_out_t *out);
+static void ngx_http_eventbridge_answer_reasons(
+    ngx_http_eventbridge_job_t *job, ngx_eb_out_t *out);
+static void ngx_http_eventbridge_answer_destinations(
+    ngx_http_eventbridge_job_t *job, ngx_eb_out_t *out);
+static ngx_uint_t ngx_http_eventbridge_answer_retry(
+    ngx_http_eventbridge_job_t *job);
+static ngx_int_t ngx_http_eventbridge_finish(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_uint_t retry_after, ngx_str_t *body);
+static ngx_int_t ngx_http_eventbridge_out_header(ngx_http_request_t *r,
+    const char *name, ngx_str_t *value);
+static void ngx_http_eventbridge_count(ngx_http_request_t *r,
+    ngx_uint_t status);
+
+
+static ngx_str_t  ngx_http_eventbridge_json_type =
+    ngx_string("application/json");
+
+
+ngx_int_t
+ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                         rc;
+    ngx_http_cleanup_t               *cln;
+    ngx_http_eventbridge_ctx_t       *ctx;
+    ngx_http_eventbridge_loc_conf_t  *elcf;
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
+                   "eventbridge ingest handler");
+
+    /* a subrequest would find a body that is not its own */
+
+    if (r != r->main) {
+        return NGX_HTTP_NOT_FOUND;
+    }
+
+    rc = ngx_http_eventbridge_check(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_eventbridge_ctx_t));
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->fd = (ngx_socket_t) -1;
+    ctx->request = r;
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_eventbridge_cleanup;
+    cln->data = ctx;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_eventbridge_module);
+
+    /*
+     * The sender's patience began when it had sent its headers.  The timer is
+     * not cancelable: an exiting worker waits for the answer.
+     */
+
+    elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+
+    ctx->deadline.handler = ngx_http_eventbridge_deadline;
+    ctx->deadline.data = ctx;
+    ctx->deadline.log = r->connection->log;
+
+    ngx_add_timer(&ctx->deadline, elcf->forward_timeout);
+
+    r->request_body_no_buffering = 0;
+
+    rc = ngx_http_read_client_request_body(r,
+                                           ngx_http_eventbridge_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+
+        if (ctx->deadline.timer_set) {
+            ngx_del_timer(&ctx->deadline);
+        }
+
+        return rc;
+    }
+
+    return NGX_DONE;
+}
+
+
+/* what the headers alone decide: a refused sender need not send its body */
+
+static ngx_int_t
+ngx_http_eventbridge_check(ngx_http_request_t *r)
+{
+    ngx_int_t  rc;
+    ngx_str_t  post = ngx_string("POST");
+
+    if (r->method != NGX_HTTP_POST) {
+
+        rc = ngx_http_discard_request_body(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (ngx_http_eventbridge_out_header(r, "Allow", &post) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_eventbridge_refuse_request(r, NGX_HTTP_NOT_ALLOWED,
+                                                   "method_not_allowed",
+                                                   "events are posted", -1);
+    }
+
+    if (ngx_http_eventbridge_encoding(r) > 1) {
+
+        rc = ngx_http_discard_request_body(r);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        return ngx_http_eventbridge_refuse_request(r,
+                               NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                               "unsupported_encoding",
+                               "Content-Encoding may be gzip or identity", -1);
+    }
+
+    return NGX_OK;
+}
+
+
+/* 0: none, 1: gzip, 2: something else */
+
+static ngx_uint_t
+ngx_http_eventbridge_encoding(ngx_http_request_t *r)
+{
+    ngx_uint_t        i, encoding;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+    encoding = 0;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return encoding;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len != sizeof("Content-Encoding") - 1
+            || ngx_strncasecmp(h[i].key.data, (u_char *) "Content-Encoding",
+                               sizeof("Content-Encoding") - 1)
+               != 0)
+        {
+            continue;
+        }
+
+        if (h[i].value.len == 0
+            || (h[i].value.len == 8
+                && ngx_strncasecmp(h[i].value.data, (u_char *) "identity", 8)
+                   == 0))
+        {
+            continue;
+        }
+
+        if (encoding == 0
+            && ((h[i].value.len == 4
+                 && ngx_strncasecmp(h[i].value.data, (u_char *) "gzip", 4)
+                    == 0)
+                || (h[i].value.len == 6
+                    && ngx_strncasecmp(h[i].value.data, (u_char *) "x-gzip", 6)
+                       == 0)))
+        {
+            encoding = 1;
+            continue;
+        }
+
+        return 2;
+    }
+}
+
+
+static void
+ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                          rc;
+    ngx_http_eventbridge_ctx_t        *ctx;
+    ngx_http_eventbridge_job_t        *job;
+    ngx_http_eventbridge_error_t       err;
+    ngx_http_eventbridge_loc_conf_t   *elcf;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    /* the deadline came first */
+
+    if (ctx == NULL || ctx->answered) {
+        return;
+    }
+
+    elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+    emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
+
+    if (ngx_http_eventbridge_overloaded(elcf, emcf,
+                                        ngx_max(r->request_length, 0)))
+    {
+        ngx_eb_stats_add(elcf->ingest->cells, NGX_EB_STATS_L_OVERLOAD, 1);
+
+        ngx_http_finalize_request(r,
+            ngx_http_eventbridge_refuse_request(r,
+                               NGX_HTTP_SERVICE_UNAVAILABLE, "overloaded",
+                               "eventbridge_inflight is used up", -1));
+        return;
+    }
+
+    job = ngx_http_eventbridge_job_create(r);
+    if (job == NULL) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    rc = ngx_http_eventbridge_body(r, job->pool, &job->body);
+
+    if (rc != NGX_OK) {
+        goto failed;
+    }
+
+    ngx_eb_stats_add(elcf->ingest->cells, NGX_EB_STATS_L_BYTES,
+                     job->body.len);
+
+    if (ngx_http_eventbridge_encoding(r) == 1) {
+        rc = ngx_http_eventbridge_inflate(r, job->pool, &job->body, &err);
+
+        if (rc != NGX_OK) {
+            goto failed;
+        }
+    }
+
+    if (ngx_http_eventbridge_client_facts(r, job) != NGX_OK) {
+        rc = NGX_ERROR;
+        goto failed;
+    }
+
+    ctx->job = job;
+    job->client = ctx;
+
+    rc = ngx_http_eventbridge_job_start(job, &err);
+
+    if (rc == NGX_OK) {
+        /* r may be finalized by now */
+        return;
+    }
+
+    ctx->job = NULL;
+
+failed:
+
+    ngx_http_eventbridge_job_destroy(job);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_eventbridge_refuse_request(r, err.status, err.error,
+                                                 err.message, err.offset);
+
+    } else {
+        /* senders retry a 500: nothing is lost */
+        rc = ngx_http_eventbridge_refuse_request(r,
+                                    NGX_HTTP_INTERNAL_SERVER_ERROR,
+                                    "internal_error",
+                                    "the request could not be processed", -1);
+    }
+
+    ngx_http_finalize_request(r, rc);
+}
+
+
+/* the body in one block of pool, however many buffers and files it is in */
+
+static ngx_int_t
+ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
+    ngx_str_t *body)
+{
+    u_char       *p;
+    off_t         size, offset;
+    ssize_t       n;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    ngx_str_null(body);
+
+    if (r->request_body == NULL) {
+        return NGX_OK;
+    }
+
+    size = 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        if (!ngx_buf_special(cl->buf)) {
+            size += ngx_buf_size(cl->buf);
+        }
+    }
+
+    if (size == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->data = p;
+    body->len = size;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (ngx_buf_special(b)) {
+            continue;
+        }
+
+        if (!b->in_file) {
+            p = ngx_cpymem(p, b->pos, b->last - b->pos);
+            continue;
+        }
+
+        /* just written, so in the page cache: this does not wait for a disk */
+
+        for (offset = b->file_pos; offset < b->file_last; offset += n) {
+
+            n = ngx_read_file(b->file, p, b->file_last - offset, offset);
+
+            if (n <= 0) {
+                ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                              "eventbridge: read of the body from \"%V\" "
+                              "ended at %O of %O", &b->file->name, offset,
+                              b->file_last);
+                return NGX_ERROR;
+            }
+
+            p += n;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_inflate(ngx_http_request_t *r, ngx_pool_t *pool,
+    ngx_str_t *body, ngx_http_eventbridge_error_t *err)
+{
+    size_t                     max;
+    ngx_int_t                  rc;
+    ngx_str_t                  out;
+    const char                *text;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    max = clcf->client_max_body_size ? (size_t) clcf->client_max_body_size
+                                     : NGX_HTTP_EVENTBRIDGE_MAX_INFLATED;
+
+    rc = ngx_eb_gunzip(pool, body, max, &out, &text);
+
+    err->offset = -1;
+
+    if (rc == NGX_BUSY) {
+        err->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        err->error = "body_too_large";
+        err->message = "the body inflates to more than is allowed";
+
+        return NGX_DECLINED;
+    }
+
+    if (rc == NGX_DECLINED) {
+        err->status = NGX_HTTP_BAD_REQUEST;
+        err->error = "bad_gzip";
+        err->message = text;
+
+        return NGX_DECLINED;
+    }
+
+    *body = out;
+
+    return rc;
+}
+
+
+/* what the delivery shows of the client, which may be gone by then */
+
+static ngx_int_t
+ngx_http_eventbridge_client_facts(ngx_http_request_t *r,
+    ngx_http_eventbridge_job_t *job)
+{
+    ngx_str_t                   s;
+    ngx_connection_t           *c;
+    ngx_http_variable_value_t  *v;
+
+    c = r->connection;
+
+    v = ngx_http_get_indexed_variable(r, job->emcf->request_id_index);
+    if (v == NULL || v->not_found) {
+        return NGX_ERROR;
+    }
+
+    s.data = v->data;
+    s.len = v->len;
+
+    if (ngx_http_eventbridge_copy(job->pool, &job->request_id, &s) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    v = ngx_http_get_indexed_variable(r, job->emcf->scheme_index);
+    if (v == NULL || v->not_found) {
+        return NGX_ERROR;
+    }
+
+    s.data = v->data;
+    s.len = v->len;
+
+    job->sockaddr = ngx_palloc(job->pool, c->socklen);
+    if (job->sockaddr == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(job->sockaddr, c->sockaddr, c->socklen);
+    job->socklen = c->socklen;
+
+    if (ngx_http_eventbridge_copy(job->pool, &job->scheme, &s) != NGX_OK
+        || ngx_http_eventbridge_copy(job->pool, &job->addr_text, &c->addr_text)
+           != NGX_OK
+        || ngx_http_eventbridge_copy(job->pool, &job->server,
+                                     &r->headers_in.server)
+           != NGX_OK
+        || ngx_http_eventbridge_copy(job->pool, &job->request_line,
+                                     &r->request_line)
+           != NGX_OK
+        || ngx_http_eventbridge_copy(job->pool, &job->unparsed_uri,
+                                     &r->unparsed_uri)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (r->headers_in.host) {
+        return ngx_http_eventbridge_copy(job->pool, &job->host,
+                                         &r->headers_in.host->value);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to, ngx_str_t *from)
+{
+    if (from->len == 0) {
+        ngx_str_null(to);
+        return NGX_OK;
+    }
+
+    to->data = ngx_pstrdup(pool, from);
+    to->len = from->len;
+
+    return to->data ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_uint_t
+ngx_http_eventbridge_overloaded(ngx_http_eventbridge_loc_conf_t *elcf,
+    ngx_http_eventbridge_main_conf_t *emcf, size_t len)
+{
+    ngx_uint_t                      limit;
+    ngx_http_eventbridge_worker_t  *w;
+
+    w = emcf->worker;
+
+    limit = elcf->inflight_deliveries;
+
+    if (limit == 0) {
+        limit = ngx_max(ngx_cycle->connection_n / 8, 2);
+    }
+
+    /* a body that is larger than the bound passes alone */
+
+    return w->deliveries >= limit
+           || (w->bytes && (w->bytes >= elcf->inflight_size
+                            || len > elcf->inflight_size - w->bytes));
+}
+
+
+static void
+ngx_http_eventbridge_deadline(ngx_event_t *ev)
+{
+    ngx_http_eventbridge_ctx_t *ctx = ev->data;
+
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_log_debug0(NGX_LOG_DEBUG_HTTP, c->log, 0, "eventbridge deadline");
+
+    /* nginx itself has answered, with 413 say */
+
+    if (r->header_sent) {
+        return;
+    }
+
+    if (ctx->job) {
+        /* runs posted requests itself */
+        ngx_http_eventbridge_answer(ctx->job);
+        return;
+    }
+
+    /* the body is not complete: nginx's own 408 is a code nobody retries */
+
+    r->keepalive = 0;
+    r->lingering_close = 1;
+    r->read_event_handler = ngx_http_block_reading;
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
+    ngx_http_finalize_request(r,
+        ngx_http_eventbridge_refuse_request(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                               "timeout", "the body did not arrive in time",
+                               -1));
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* the request ends: answered, or its client has left */
+
+static void
+ngx_http_eventbridge_cleanup(void *data)
+{
+    ngx_http_eventbridge_ctx_t *ctx = data;
+
+    ngx_http_eventbridge_job_t  *job;
+
+    if (ctx->deadline.timer_set) {
+        ngx_del_timer(&ctx->deadline);
+    }
+
+    if (ctx->job) {
+        job = ctx->job;
+        ctx->job = NULL;
+
+        ngx_http_eventbridge_job_detach(job);
+    }
+}
+
+
+/* an answer that comes before any event was looked at; a status or NGX_* */
+
+static ngx_int_t
+ngx_http_eventbridge_refuse_request(ngx_http_request_t *r, ngx_uint_t status,
+    const char *error, const char *message, ngx_int_t offset)
+{
+    u_char                      *buf;
+    ngx_str_t                    s, body;
+    ngx_uint_t                   retry;
+    ngx_eb_out_t                 out;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    buf = ngx_pnalloc(r->pool, NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE);
+    if (buf == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_eb_out_init(&out, buf, NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE);
+
+    ngx_eb_out_lit(&out, "{\"error\":\"");
+    ngx_eb_out_raw(&out, error, ngx_strlen(error));
+    ngx_eb_out_lit(&out, "\",\"message\":");
+
+    s.data = (u_char *) message;
+    s.len = ngx_strlen(message);
+
+    ngx_eb_out_string(&out, &s, 512);
+
+    if (offset >= 0) {
+        ngx_eb_out_lit(&out, ",\"offset\":");
+        ngx_eb_out_int(&out, offset);
+    }
+
+    ngx_eb_out_lit(&out, "}\n");
+
+    body.data = buf;
+    body.len = out.pos - buf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx) {
+        ctx->result = NGX_HTTP_EVENTBRIDGE_RESULT_REFUSED;
+    }
+
+    retry = (status == NGX_HTTP_SERVICE_UNAVAILABLE) ? 1 + ngx_random() % 5
+                                                     : 0;
+
+    return ngx_http_eventbridge_finish(r, status, retry, &body);
+}
+
+
+void
+ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job)
+{
+    u_char                      *buf;
+    size_t                       size;
+    ngx_int_t                    rc;
+    ngx_str_t                    body;
+    ngx_uint_t                   status, retry;
+    ngx_eb_out_t                 out;
+    ngx_connection_t            *c;
+    ngx_http_request_t          *r;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    ctx = job->client;
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    /* the client lets go first: its cleanup must not do it again */
+
+    ctx->job = NULL;
+    ngx_http_eventbridge_job_detach(job);
+
+    status = ngx_http_eventbridge_status(job);
+    retry = (status == NGX_HTTP_SERVICE_UNAVAILABLE)
+                ? ngx_http_eventbridge_answer_retry(job) : 0;
+
+    ctx->received = job->batch.nevents;
+    ctx->forwarded = job->forwarded;
+    ctx->duplicates = job->duplicates;
+    ctx->dropped = job->dropped;
+    ctx->result = (status == NGX_HTTP_OK)
+                      ? NGX_HTTP_EVENTBRIDGE_RESULT_ACCEPTED
+                  : (job->forwarded || job->duplicates || job->dropped)
+                      ? NGX_HTTP_EVENTBRIDGE_RESULT_PARTIAL
+                  : (status == NGX_HTTP_SERVICE_UNAVAILABLE)
+                      ? NGX_HTTP_EVENTBRIDGE_RESULT_FAILED
+                  : NGX_HTTP_EVENTBRIDGE_RESULT_REFUSED;
+
+    size = 512 + job->ingest->ndestinations * 512
+           + ngx_min(job->invalid + job->unrouted,
+                     NGX_HTTP_EVENTBRIDGE_MAX_REASONS) * 96;
+
+    buf = ngx_pnalloc(r->pool, size);
+
+    if (buf) {
+        ngx_eb_out_init(&out, buf, size);
+        ngx_http_eventbridge_answer_body(job, status, &out);
+
+        body.data = buf;
+        body.len = out.pos - buf;
+    }
+
+    rc = buf ? ngx_http_eventbridge_finish(r, status, retry, &body)
+             : NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/*
+ * What senders retry and what not decides: while anything can still be
+ * delivered by sending it again it is 503.
+ */
+
+static ngx_uint_t
+ngx_http_eventbridge_status(ngx_http_eventbridge_job_t *job)
+{
+    if (job->failed || job->busy || job->open || job->ops) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    if (job->invalid) {
+        return (job->batch.nevents == 1) ? NGX_HTTP_BAD_REQUEST : 422;
+    }
+
+    return job->unrouted ? 422 : NGX_HTTP_OK;
+}
+
+
+static void
+ngx_http_eventbridge_answer_body(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t status, ngx_eb_out_t *out)
+{
+    const char  *error;
+
+    if (status == NGX_HTTP_OK) {
+        ngx_eb_out_lit(out, "{\"status\":\"accepted\"");
+
+    } else {
+        error = (status != NGX_HTTP_SERVICE_UNAVAILABLE)
+                    ? (job->invalid ? "invalid_event\",\"message\":"
+                                      "\"some events are no events"
+                                    : "unrouted\",\"message\":"
+                                      "\"some events match no route")
+                : job->store_error
+                    ? "checkpoint_unavailable\",\"message\":"
+                      "\"the checkpoint cannot take these events now"
+                : job->open
+                    ? "timeout\",\"message\":"
+                      "\"the delivery takes longer than the sender may wait"
+                : "delivery_failed\",\"message\":"
+                  "\"some events were not delivered, send them again";
+
+        ngx_eb_out_lit(out, "{\"error\":\"");
+        ngx_eb_out_raw(out, error, ngx_strlen(error));
+        ngx_eb_out_lit(out, "\"");
+    }
+
+    ngx_eb_out_lit(out, ",\"received\":");
+    ngx_eb_out_int(out, job->batch.nevents);
+    ngx_eb_out_lit(out, ",\"forwarded\":");
+    ngx_eb_out_int(out, job->forwarded);
+    ngx_eb_out_lit(out, ",\"duplicates\":");
+    ngx_eb_out_int(out, job->duplicates);
+    ngx_eb_out_lit(out, ",\"dropped\":");
+    ngx_eb_out_int(out, job->dropped);
+
+    if (status == NGX_HTTP_OK) {
+        ngx_eb_out_lit(out, ",\"dead\":0}\n");
+        return;
+    }
+
+    ngx_eb_out_lit(out, ",\"failed\":");
+    ngx_eb_out_int(out, job->failed + job->open);
+    ngx_eb_out_lit(out, ",\"busy\":");
+    ngx_eb_out_int(out, job->busy);
+    ngx_eb_out_lit(out, ",\"invalid\":");
+    ngx_eb_out_int(out, job->invalid);
+    ngx_eb_out_lit(out, ",\"unrouted\":");
+    ngx_eb_out_int(out, job->unrouted);
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+        ngx_http_eventbridge_answer_destinations(job, out);
+
+    } else {
+        ngx_http_eventbridge_answer_reasons(job, out);
+    }
+
+    ngx_eb_out_lit(out, "}\n");
+}
+
+
+static void
+ngx_http_eventbridge_answer_reasons(ngx_http_eventbridge_job_t *job,
+    ngx_eb_out_t *out)
+{
+    ngx_str_t    s;
+    ngx_uint_t   i, n;
+    const char  *reason;
+
+    ngx_eb_out_lit(out, ",\"events\":[");
+
+    n = 0;
+
+    for (i = 0;
+         i < job->batch.nevents && n < NGX_HTTP_EVENTBRIDGE_MAX_REASONS;
+         i++)
+    {
+        if (job->items[i].state == NGX_HTTP_EVENTBRIDGE_INVALID) {
+            reason = job->batch.events[i].invalid;
+
+        } else if (job->items[i].state == NGX_HTTP_EVENTBRIDGE_UNROUTED) {
+            reason = "matches no route";
+
+        } else {
+            continue;
+        }
+
+        if (n++) {
+            ngx_eb_out_lit(out, ",");
+        }
+
+        ngx_eb_out_lit(out, "{\"index\":");
+        ngx_eb_out_int(out, i);
+        ngx_eb_out_lit(out, ",\"reason\":");
+
+        s.data = (u_char *) reason;
+        s.len = ngx_strlen(reason);
+
+        ngx_eb_out_string(out, &s, 60);
+        ngx_eb_out_lit(out, "}");
+    }
+
+    ngx_eb_out_lit(out, "]");
+}
+
+
+/* for each destination that lacks events: how many, and what it said last */
+
+static void
+ngx_http_eventbridge_answer_destinations(ngx_http_eventbridge_job_t *job,
+    ngx_eb_out_t *out)
+{
+    ngx_uint_t           i, d, n, failed, pending, status;
+    ngx_eb_route_hit_t  *hits;
+
+    ngx_eb_out_lit(out, ",\"destinations\":{");
+
+    hits = job->hits.elts;
+    n = 0;
+
+    for (d = 0; d < job->ingest->ndestinations; d++) {
+        failed = 0;
+        pending = 0;
+        status = 0;
+
+        for (i = 0; i < job->hits.nelts; i++) {
+
+            if (hits[i].destination != d) {
+                continue;
+            }
+
+            if (job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_FAILED) {
+                failed++;
+                status = job->hit_status[i];
+
+            } else if (job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_SENT) {
+                pending++;
+            }
+        }
+
+        if (failed + pending == 0) {
+            continue;
+        }
+
+        if (n++) {
+            ngx_eb_out_lit(out, ",");
+        }
+
+        ngx_eb_out_string(out, &job->ingest->destinations[d].uri, 256);
+        ngx_eb_out_lit(out, ":{\"failed\":");
+        ngx_eb_out_int(out, failed);
+        ngx_eb_out_lit(out, ",\"pending\":");
+        ngx_eb_out_int(out, pending);
+
+        if (status) {
+            ngx_eb_out_lit(out, ",\"status\":");
+            ngx_eb_out_int(out, status);
+        }
+
+        ngx_eb_out_lit(out, "}");
+    }
+
+    ngx_eb_out_lit(out, "}");
+}
+
+
+/* 1 to 5 seconds, so that senders do not come back as one; never negative */
+
+static ngx_uint_t
+ngx_http_eventbridge_answer_retry(ngx_http_eventbridge_job_t *job)
+{
+    ngx_uint_t  retry, left;
+
+    retry = 1 + ngx_random() % 5;
+
+    if (job->busy && job->conf->zone) {
+        left = ngx_eb_checkpoint_claim_timeout(job->conf->zone->checkpoint)
+               / 1000;
+        retry = ngx_max(retry, ngx_min(left, 5));
+    }
+
+    return ngx_max(retry, job->retry_after);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_finish(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_uint_t retry_after, ngx_str_t *body)
+{
+    ngx_str_t                    value;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx) {
+        ctx->answered = 1;
+
+        if (ctx->deadline.timer_set) {
+            ngx_del_timer(&ctx->deadline);
+        }
+    }
+
+    ngx_http_eventbridge_count(r, status);
+
+    if (retry_after) {
+        value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+        if (value.data == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        value.len = ngx_sprintf(value.data, "%ui", retry_after) - value.data;
+
+        if (ngx_http_eventbridge_out_header(r, "Retry-After", &value)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    return ngx_http_eventbridge_respond(r, status,
+                                        &ngx_http_eventbridge_json_type, body);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_out_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_eventbridge_count(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_uint_t                        cell;
+    ngx_http_eventbridge_loc_conf_t  *elcf;
+
+    elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+
+    switch (status) {
+
+    case 200:
+        cell = NGX_EB_STATS_L_REQ_2XX;
+        break;
+
+    case 400:
+        cell = NGX_EB_STATS_L_REQ_400;
+        break;
+
+    case 405:
+        cell = NGX_EB_STATS_L_REQ_405;
+        break;
+
+    case 413:
+        cell = NGX_EB_STATS_L_REQ_413;
+        break;
+
+    case 415:
+        cell = NGX_EB_STATS_L_REQ_415;
+        break;
+
+    case 422:
+        cell = NGX_EB_STATS_L_REQ_422;
+        break;
+
+    case 503:
+        cell = NGX_EB_STATS_L_REQ_503;
+        break;
+
+    default:
+        cell = NGX_EB_STATS_L_REQ_500;
+    }
+
+    ngx_eb_stats_add(elcf->ingest->cells, cell, 1);
+}

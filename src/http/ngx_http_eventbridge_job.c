@@ -1,0 +1,1600 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * The life of a batch: parsed, routed, claimed, sent, settled.  A job owns all
+ * its memory, so that it can outlive the request that brought it.
+ */
+
+
+#include "ngx_http_eventbridge_module.h"
+
+
+/* of a job's memory; see ngx_http_eventbridge_pool_get() */
+#define NGX_HTTP_EVENTBRIDGE_POOL         (128 * 1024)
+
+#define NGX_HTTP_EVENTBRIDGE_NO_ITEM      0xffffffffu
+
+/* subrequests of one job at a time, with "single" */
+#define NGX_HTTP_EVENTBRIDGE_MAX_SINGLE   16
+
+/* a text of this size keeps its index in memory for the next one */
+#define NGX_HTTP_EVENTBRIDGE_KEEP_INDEX   (256 * 1024)
+
+/* milliseconds between looks at an event that another delivery holds */
+#define NGX_HTTP_EVENTBRIDGE_BUSY_FIRST   5
+#define NGX_HTTP_EVENTBRIDGE_BUSY_LAST    100
+
+/* a destination cannot send senders away for longer */
+#define NGX_HTTP_EVENTBRIDGE_MAX_RETRY    300
+
+
+static ngx_pool_t *ngx_http_eventbridge_pool_get(
+    ngx_http_eventbridge_worker_t *w);
+static void ngx_http_eventbridge_pool_put(ngx_http_eventbridge_worker_t *w,
+    ngx_pool_t *pool);
+static ngx_int_t ngx_http_eventbridge_job_parse(
+    ngx_http_eventbridge_job_t *job, ngx_http_eventbridge_error_t *err);
+static ngx_int_t ngx_http_eventbridge_job_route(
+    ngx_http_eventbridge_job_t *job, ngx_eb_json_t *json);
+static ngx_int_t ngx_http_eventbridge_job_items(
+    ngx_http_eventbridge_job_t *job);
+static ngx_int_t ngx_http_eventbridge_job_unrouted(
+    ngx_http_eventbridge_job_t *job, ngx_array_t *routed);
+static ngx_int_t ngx_http_eventbridge_job_keys(
+    ngx_http_eventbridge_job_t *job);
+static ngx_int_t ngx_http_eventbridge_job_key(ngx_http_eventbridge_job_t *job,
+    ngx_str_t *scope, ngx_uint_t i);
+static void ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job);
+static void ngx_http_eventbridge_job_claimed(void *data, ngx_int_t rc);
+static void ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job,
+    ngx_int_t rc);
+static ngx_uint_t ngx_http_eventbridge_job_plan_item(
+    ngx_http_eventbridge_job_t *job, ngx_uint_t i);
+static ngx_int_t ngx_http_eventbridge_job_group(
+    ngx_http_eventbridge_job_t *job);
+static ngx_http_eventbridge_send_t *ngx_http_eventbridge_job_add_send(
+    ngx_http_eventbridge_job_t *job, ngx_uint_t destination,
+    uint32_t *hits, ngx_uint_t nhits);
+static ngx_uint_t ngx_http_eventbridge_job_saturated(
+    ngx_http_eventbridge_job_t *job,
+    ngx_http_eventbridge_destination_t *d);
+static void ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job);
+static void ngx_http_eventbridge_job_send_begin(
+    ngx_http_eventbridge_send_t *send);
+static void ngx_http_eventbridge_job_send_end(
+    ngx_http_eventbridge_send_t *send);
+static void ngx_http_eventbridge_job_outcome(
+    ngx_http_eventbridge_send_t *send);
+static void ngx_http_eventbridge_job_send_stats(
+    ngx_http_eventbridge_send_t *send);
+static void ngx_http_eventbridge_job_commit(ngx_http_eventbridge_job_t *job,
+    ngx_eb_store_key_t *keys, ngx_uint_t n);
+static void ngx_http_eventbridge_job_committed(void *data, ngx_int_t rc);
+static void ngx_http_eventbridge_job_settle_item(
+    ngx_http_eventbridge_job_t *job, ngx_uint_t i, ngx_uint_t state);
+static void ngx_http_eventbridge_job_count_item(
+    ngx_http_eventbridge_job_t *job, ngx_uint_t i);
+static void ngx_http_eventbridge_job_count_route(
+    ngx_http_eventbridge_job_t *job, ngx_uint_t route, ngx_uint_t cell);
+static void ngx_http_eventbridge_job_flush(ngx_http_eventbridge_job_t *job);
+static void ngx_http_eventbridge_job_give_up(ngx_http_eventbridge_job_t *job);
+static void ngx_http_eventbridge_job_busy(ngx_event_t *ev);
+static void ngx_http_eventbridge_job_wake(ngx_event_t *ev);
+static void ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job);
+
+
+ngx_http_eventbridge_job_t *
+ngx_http_eventbridge_job_create(ngx_http_request_t *r)
+{
+    ngx_log_t                         *log;
+    ngx_pool_t                        *pool;
+    ngx_http_eventbridge_job_t        *job;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    log = ngx_cycle->log;
+    emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
+
+    pool = ngx_http_eventbridge_pool_get(emcf->worker);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    job = ngx_pcalloc(pool, sizeof(ngx_http_eventbridge_job_t));
+    if (job == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    job->fd = (ngx_socket_t) -1;
+    job->pool = pool;
+    job->log = log;
+    job->emcf = emcf;
+    job->conf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+    job->ingest = job->conf->ingest;
+
+    job->wake.handler = ngx_http_eventbridge_job_wake;
+    job->wake.data = job;
+    job->wake.log = log;
+
+    job->timer.handler = ngx_http_eventbridge_job_busy;
+    job->timer.data = job;
+    job->timer.log = log;
+
+    if (ngx_array_init(&job->sends, pool, 4,
+                       sizeof(ngx_http_eventbridge_send_t *))
+        != NGX_OK
+        || ngx_array_init(&job->carriers, pool, 2,
+                          sizeof(ngx_http_eventbridge_carrier_t *))
+           != NGX_OK)
+    {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    return job;
+}
+
+
+void
+ngx_http_eventbridge_job_destroy(ngx_http_eventbridge_job_t *job)
+{
+    ngx_http_eventbridge_worker_t  *w;
+
+    w = job->emcf->worker;
+
+    ngx_http_eventbridge_job_flush(job);
+
+    if (job->delivering) {
+        w->deliveries--;
+        w->bytes -= job->body.len;
+    }
+
+    if (job->wake.posted) {
+        ngx_delete_posted_event(&job->wake);
+    }
+
+    if (job->timer.timer_set) {
+        ngx_del_timer(&job->timer);
+    }
+
+    ngx_http_eventbridge_pool_put(w, job->pool);
+}
+
+
+/*
+ * Pools are used again: a batch of usual size then costs no malloc(), and no
+ * page fault for memory that free() has just given back to the system.  The
+ * block of such a pool takes what nginx would allocate apart.
+ */
+
+static ngx_pool_t *
+ngx_http_eventbridge_pool_get(ngx_http_eventbridge_worker_t *w)
+{
+    ngx_pool_t  *pool;
+
+    if (w->npools) {
+        return w->pools[--w->npools];
+    }
+
+    pool = ngx_create_pool(NGX_HTTP_EVENTBRIDGE_POOL, ngx_cycle->log);
+    if (pool) {
+        pool->max = NGX_HTTP_EVENTBRIDGE_POOL / 2;
+    }
+
+    return pool;
+}
+
+
+static void
+ngx_http_eventbridge_pool_put(ngx_http_eventbridge_worker_t *w,
+    ngx_pool_t *pool)
+{
+    /* one that grew, or that somebody relies on being destroyed, is not kept */
+
+    if (w->npools == NGX_HTTP_EVENTBRIDGE_POOLS
+        || pool->d.next
+        || pool->cleanup)
+    {
+        ngx_destroy_pool(pool);
+        return;
+    }
+
+    ngx_reset_pool(pool);
+    w->pools[w->npools++] = pool;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
+    ngx_http_eventbridge_error_t *err)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    rc = ngx_http_eventbridge_job_parse(job, err);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (job->batch.nevents) {
+        job->hit_states = ngx_pcalloc(job->pool, job->hits.nelts + 1);
+        job->hit_status = ngx_pcalloc(job->pool, (job->hits.nelts + 1)
+                                                 * sizeof(uint16_t));
+        job->dest_sends = ngx_pcalloc(job->pool,
+                                      (job->ingest->ndestinations + 1)
+                                      * sizeof(ngx_uint_t));
+        if (job->hit_states == NULL || job->hit_status == NULL
+            || job->dest_sends == NULL)
+        {
+            return NGX_ERROR;
+        }
+
+        if (job->conf->zone
+            && ngx_http_eventbridge_job_keys(job) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    /* from here on the job looks after itself */
+
+    ngx_eb_stats_observe_batch(job->ingest->cells, job->batch.nevents);
+    ngx_eb_stats_add(job->ingest->cells, NGX_EB_STATS_L_RECEIVED,
+                     job->batch.nevents);
+
+    for (i = 0; i < job->batch.nevents; i++) {
+        if (job->batch.events[i].invalid) {
+            ngx_http_eventbridge_job_settle_item(job, i,
+                                                NGX_HTTP_EVENTBRIDGE_INVALID);
+
+        } else if (job->items[i].nhits == 0) {
+            ngx_http_eventbridge_job_settle_item(job, i,
+                (job->conf->unrouted == NGX_HTTP_EVENTBRIDGE_UNROUTED_REJECT)
+                    ? NGX_HTTP_EVENTBRIDGE_UNROUTED
+                    : NGX_HTTP_EVENTBRIDGE_DROPPED);
+        }
+    }
+
+    if (job->open) {
+        ngx_http_eventbridge_job_claim(job);
+    }
+
+    ngx_http_eventbridge_job_progress(job);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_job_parse(ngx_http_eventbridge_job_t *job,
+    ngx_http_eventbridge_error_t *err)
+{
+    ngx_int_t                       rc;
+    ngx_eb_json_t                   json;
+    ngx_eb_json_error_t             jerr;
+    ngx_http_eventbridge_worker_t  *w;
+
+    w = job->emcf->worker;
+
+    rc = ngx_eb_json_parse(w->parser, job->body.data, job->body.len,
+                           job->conf->max_depth, &json, &jerr);
+
+    if (rc != NGX_OK) {
+
+        if (jerr.code == NGX_EB_JSON_E_NOMEM) {
+            return NGX_ERROR;
+        }
+
+        err->status = NGX_HTTP_BAD_REQUEST;
+        err->message = ngx_eb_json_strerror(jerr.code);
+        err->offset = jerr.offset;
+
+        switch (jerr.code) {
+
+        case NGX_EB_JSON_E_EMPTY:
+            err->error = "empty_body";
+            err->offset = -1;
+            break;
+
+        case NGX_EB_JSON_E_DEPTH:
+            err->error = "too_deep";
+            break;
+
+        default:
+            err->error = "invalid_json";
+        }
+
+        rc = NGX_DECLINED;
+        goto done;
+    }
+
+    rc = ngx_eb_batch_split(&json, job->pool, job->conf->max_events,
+                            &job->batch);
+
+    if (rc == NGX_BUSY) {
+        err->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+        err->error = "too_many_events";
+        err->message = "the batch has more events than eventbridge_max_events";
+        err->offset = -1;
+
+        rc = NGX_DECLINED;
+        goto done;
+    }
+
+    if (rc == NGX_DECLINED) {
+        err->status = NGX_HTTP_BAD_REQUEST;
+        err->error = "not_a_batch";
+        err->message = job->batch.error;
+        err->offset = job->batch.offset;
+        goto done;
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_eventbridge_job_route(job, &json);
+    }
+
+done:
+
+    ngx_eb_json_parser_trim(w->parser, NGX_HTTP_EVENTBRIDGE_KEEP_INDEX);
+
+    return rc;
+}
+
+
+/* the parser's index is valid only here: all that is needed later is a slice */
+
+static ngx_int_t
+ngx_http_eventbridge_job_route(ngx_http_eventbridge_job_t *job,
+    ngx_eb_json_t *json)
+{
+    ngx_uint_t                      i, errors;
+    ngx_eb_event_t                 *event;
+    ngx_http_eventbridge_worker_t  *w;
+
+    w = job->emcf->worker;
+
+    if (job->batch.nevents == 0) {
+        return NGX_OK;
+    }
+
+    if (job->conf->zone
+        && job->conf->no_id == NGX_HTTP_EVENTBRIDGE_NO_ID_REJECT)
+    {
+        for (i = 0; i < job->batch.nevents; i++) {
+            event = &job->batch.events[i];
+
+            if (event->invalid == NULL && event->id.len == 0) {
+                event->invalid = "no id";
+            }
+        }
+    }
+
+    if (ngx_array_init(&job->hits, job->pool, job->batch.nevents,
+                       sizeof(ngx_eb_route_hit_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    errors = 0;
+
+    if (ngx_eb_route_batch(&job->ingest->router, w->memos[job->ingest->index],
+                           w->regex, json, &job->batch, &job->hits, &errors)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (errors) {
+        ngx_eb_stats_add(job->ingest->cells, NGX_EB_STATS_L_REGEX_ERRORS,
+                         errors);
+    }
+
+    return ngx_http_eventbridge_job_items(job);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_job_items(ngx_http_eventbridge_job_t *job)
+{
+    ngx_uint_t                    i;
+    ngx_array_t                   routed;
+    ngx_eb_route_hit_t           *hits;
+    ngx_http_eventbridge_item_t  *item;
+
+    job->items = ngx_pcalloc(job->pool, job->batch.nevents
+                                        * sizeof(ngx_http_eventbridge_item_t));
+    if (job->items == NULL) {
+        return NGX_ERROR;
+    }
+
+    job->open = job->batch.nevents;
+
+    if (job->conf->unrouted == NGX_HTTP_EVENTBRIDGE_UNROUTED_SEND) {
+        routed = job->hits;
+
+        if (ngx_http_eventbridge_job_unrouted(job, &routed) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    for (i = 0; i < job->batch.nevents; i++) {
+        job->items[i].repeat = NGX_HTTP_EVENTBRIDGE_NO_ITEM;
+    }
+
+    hits = job->hits.elts;
+
+    for (i = 0; i < job->hits.nelts; i++) {
+        item = &job->items[hits[i].event];
+
+        if (item->nhits++ == 0) {
+            item->hit = i;
+        }
+
+        ngx_http_eventbridge_job_count_route(job, hits[i].route,
+                                             NGX_EB_STATS_R_MATCHED);
+    }
+
+    return NGX_OK;
+}
+
+
+/* events that no route took get a hit of their own, in their place */
+
+static ngx_int_t
+ngx_http_eventbridge_job_unrouted(ngx_http_eventbridge_job_t *job,
+    ngx_array_t *routed)
+{
+    ngx_uint_t           i, n;
+    ngx_eb_route_hit_t  *from, *to;
+
+    if (ngx_array_init(&job->hits, job->pool,
+                       routed->nelts + job->batch.nevents,
+                       sizeof(ngx_eb_route_hit_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    from = routed->elts;
+    to = job->hits.elts;
+    n = 0;
+
+    for (i = 0; i < job->batch.nevents; i++) {
+
+        if (job->batch.events[i].invalid) {
+            continue;
+        }
+
+        if (n == routed->nelts || from[n].event != i) {
+            to->event = i;
+            to->destination = job->ingest->unrouted;
+            to->route = job->ingest->router.routes.nelts;
+            to++;
+            continue;
+        }
+
+        while (n < routed->nelts && from[n].event == i) {
+            *to++ = from[n++];
+        }
+    }
+
+    job->hits.nelts = to - (ngx_eb_route_hit_t *) job->hits.elts;
+
+    return NGX_OK;
+}
+
+
+/* the keys of routed events, and which of them repeat an earlier one */
+
+static ngx_int_t
+ngx_http_eventbridge_job_keys(ngx_http_eventbridge_job_t *job)
+{
+    uint32_t                     *table, *slot;
+    ngx_str_t                     scope;
+    ngx_uint_t                    i, j, size;
+    ngx_eb_route_hit_t           *hits;
+    ngx_eb_store_key_t           *key;
+    ngx_http_eventbridge_item_t  *item;
+
+    job->store = ngx_eb_checkpoint_store(job->conf->zone->checkpoint);
+
+    job->keys = ngx_pcalloc(job->pool, job->batch.nevents
+                                       * sizeof(ngx_eb_store_key_t));
+    if (job->keys == NULL) {
+        return NGX_ERROR;
+    }
+
+    scope = job->ingest->scope;
+
+    if (job->conf->scope) {
+        if (ngx_http_complex_value(job->client->request, job->conf->scope,
+                                   &scope)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    for (size = 16; size < job->batch.nevents * 2; size *= 2) { /* void */ }
+
+    table = ngx_palloc(job->pool, size * sizeof(uint32_t));
+    if (table == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memset(table, 0xff, size * sizeof(uint32_t));
+
+    hits = job->hits.elts;
+
+    for (i = 0; i < job->batch.nevents; i++) {
+        item = &job->items[i];
+        key = &job->keys[i];
+
+        if (item->nhits == 0) {
+            continue;
+        }
+
+        if (ngx_http_eventbridge_job_key(job, &scope, i) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        if (key->status != NGX_EB_KEY_NEW) {
+            continue;
+        }
+
+        for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
+            if (job->ingest->destinations[hits[j].destination].bit >= 0) {
+                key->want |= (uint64_t) 1
+                       << job->ingest->destinations[hits[j].destination].bit;
+            }
+        }
+
+        for (j = key->lo & (size - 1); /* void */; j = (j + 1) & (size - 1)) {
+            slot = &table[j];
+
+            if (*slot == NGX_HTTP_EVENTBRIDGE_NO_ITEM) {
+                *slot = i;
+                break;
+            }
+
+            if (job->keys[*slot].lo == key->lo
+                && job->keys[*slot].hi == key->hi)
+            {
+                /* rule 3: it shares the first copy's outcome */
+                key->status = NGX_EB_KEY_SKIP;
+                item->state = NGX_HTTP_EVENTBRIDGE_REPEAT;
+                item->repeat = job->items[*slot].repeat;
+                job->items[*slot].repeat = i;
+                break;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* length-prefixed, so that no two identities run together */
+
+static ngx_int_t
+ngx_http_eventbridge_job_key(ngx_http_eventbridge_job_t *job,
+    ngx_str_t *scope, ngx_uint_t i)
+{
+    u_char               buf[1024], *start, *p;
+    size_t               len;
+    uint32_t             n;
+    ngx_str_t           *parts[4], none;
+    ngx_uint_t           k;
+    ngx_eb_event_t      *event;
+    ngx_eb_store_key_t  *key;
+
+    event = &job->batch.events[i];
+    key = &job->keys[i];
+
+    ngx_str_null(&none);
+
+    parts[0] = scope;
+    parts[3] = &event->replay_name;
+
+    if (event->id.len) {
+        parts[1] = (job->conf->key == NGX_HTTP_EVENTBRIDGE_KEY_ID)
+                       ? &none : &event->source;
+        parts[2] = &event->id;
+
+    } else {
+        job->items[i].no_id = 1;
+
+        job->counts[NGX_EB_STATS_L_NO_ID]++;
+
+        if (job->conf->no_id == NGX_HTTP_EVENTBRIDGE_NO_ID_PASS) {
+            return NGX_OK;
+        }
+
+        parts[1] = &event->raw;
+        parts[2] = &none;
+        parts[3] = &none;
+    }
+
+    len = 0;
+
+    for (k = 0; k < 4; k++) {
+        len += sizeof(uint32_t) + parts[k]->len;
+    }
+
+    start = buf;
+
+    if (len > sizeof(buf)) {
+        start = ngx_pnalloc(job->pool, len);
+        if (start == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    p = start;
+
+    for (k = 0; k < 4; k++) {
+        n = (uint32_t) parts[k]->len;
+        p = ngx_cpymem(p, &n, sizeof(uint32_t));
+        p = ngx_cpymem(p, parts[k]->data, n);
+    }
+
+    job->store->hash(job->store, start, len, key);
+
+    key->status = NGX_EB_KEY_NEW;
+
+    if (start != buf) {
+        ngx_pfree(job->pool, start);
+    }
+
+    return NGX_OK;
+}
+
+
+/* asks the store for all keys that are new or were busy */
+
+static void
+ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job)
+{
+    ngx_int_t                       rc;
+    ngx_uint_t                      i, j, n;
+    ngx_eb_route_hit_t             *hits;
+    ngx_http_eventbridge_item_t    *item;
+
+    rc = NGX_OK;
+
+    if (job->store) {
+
+        /* what only goes where there is no room is not even claimed */
+
+        hits = job->hits.elts;
+
+        for (i = 0; i < job->batch.nevents; i++) {
+            item = &job->items[i];
+
+            if (job->keys[i].status != NGX_EB_KEY_NEW) {
+                continue;
+            }
+
+            n = 0;
+
+            for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits;
+                 j++)
+            {
+                n += ngx_http_eventbridge_job_saturated(job,
+                          &job->ingest->destinations[hits[j].destination]);
+            }
+
+            if (n == item->nhits) {
+                job->keys[i].status = NGX_EB_KEY_SKIP;
+
+                for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits;
+                     j++)
+                {
+                    job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
+                    ngx_eb_stats_add(job->ingest->destinations[
+                                               hits[j].destination].cells,
+                                     NGX_EB_STATS_D_SATURATED, 1);
+                }
+
+                ngx_http_eventbridge_job_settle_item(job, i,
+                                                 NGX_HTTP_EVENTBRIDGE_FAILED);
+            }
+        }
+
+        if (job->token == 0) {
+            job->token = job->store->token(job->store);
+        }
+
+        rc = job->store->claim(job->store, job->token, job->keys,
+                               job->batch.nevents,
+                               ngx_http_eventbridge_job_claimed, job);
+
+        if (rc == NGX_AGAIN) {
+            job->ops++;
+            return;
+        }
+
+    }
+
+    ngx_http_eventbridge_job_apply(job, rc);
+}
+
+
+static void
+ngx_http_eventbridge_job_claimed(void *data, ngx_int_t rc)
+{
+    ngx_http_eventbridge_job_t *job = data;
+
+    job->ops--;
+
+    ngx_http_eventbridge_job_apply(job, rc);
+    ngx_post_event(&job->wake, &ngx_posted_events);
+}
+
+
+/* what the store said: each item is settled, sent, or waited for */
+
+static void
+ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job, ngx_int_t rc)
+{
+    ngx_uint_t                    i, j, busy, sending;
+    ngx_http_eventbridge_item_t  *item;
+
+    busy = 0;
+    sending = 0;
+
+    for (i = 0; i < job->batch.nevents; i++) {
+        item = &job->items[i];
+
+        if (item->state != NGX_HTTP_EVENTBRIDGE_NEW
+            && item->state != NGX_HTTP_EVENTBRIDGE_BUSY)
+        {
+            continue;
+        }
+
+        if (rc != NGX_OK) {
+            job->store_error = 1;
+            ngx_http_eventbridge_job_settle_item(job, i,
+                                                 NGX_HTTP_EVENTBRIDGE_FAILED);
+            continue;
+        }
+
+        switch (job->keys ? (ngx_uint_t) job->keys[i].status
+                          : NGX_EB_KEY_CLAIMED)
+        {
+
+        case NGX_EB_KEY_BUSY:
+            item->state = NGX_HTTP_EVENTBRIDGE_BUSY;
+            busy++;
+            break;
+
+        case NGX_EB_KEY_FULL:
+            job->store_error = 1;
+            job->keys[i].status = NGX_EB_KEY_SKIP;
+            ngx_http_eventbridge_job_settle_item(job, i,
+                                                 NGX_HTTP_EVENTBRIDGE_FAILED);
+            break;
+
+        case NGX_EB_KEY_DUPLICATE:
+            job->keys[i].status = NGX_EB_KEY_SKIP;
+
+            for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits;
+                 j++)
+            {
+                job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_ALREADY;
+            }
+
+            ngx_http_eventbridge_job_settle_item(job, i,
+                                              NGX_HTTP_EVENTBRIDGE_DUPLICATE);
+            break;
+
+        default: /* claimed, or without a key */
+            sending += ngx_http_eventbridge_job_plan_item(job, i);
+        }
+    }
+
+    if (sending && ngx_http_eventbridge_job_group(job) != NGX_OK) {
+
+        /* no memory: what has no send is given back */
+
+        for (i = 0; i < job->batch.nevents; i++) {
+            item = &job->items[i];
+
+            if (item->state != NGX_HTTP_EVENTBRIDGE_SENDING) {
+                continue;
+            }
+
+            for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits;
+                 j++)
+            {
+                if (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_IDLE) {
+                    job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
+                    item->pending--;
+                }
+            }
+
+            if (item->pending == 0) {
+                if (job->keys) {
+                    job->keys[i].done = 0;
+                    job->keys[i].final = 1;
+                    ngx_http_eventbridge_job_commit(job, &job->keys[i], 1);
+                }
+
+                ngx_http_eventbridge_job_settle_item(job, i,
+                                                 NGX_HTTP_EVENTBRIDGE_FAILED);
+            }
+        }
+    }
+
+    if (busy) {
+
+        if (job->client == NULL || ngx_exiting) {
+            ngx_http_eventbridge_job_give_up(job);
+
+        } else {
+            job->busy_delay = (job->busy_delay == 0)
+                                  ? NGX_HTTP_EVENTBRIDGE_BUSY_FIRST
+                                  : ngx_min(job->busy_delay * 2,
+                                            NGX_HTTP_EVENTBRIDGE_BUSY_LAST);
+            ngx_add_timer(&job->timer, job->busy_delay);
+        }
+    }
+}
+
+
+/* which hits of a claimed item are to be sent; their number */
+
+static ngx_uint_t
+ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t i)
+{
+    uint64_t                             done;
+    ngx_uint_t                           j, failed;
+    ngx_eb_route_hit_t                  *hits;
+    ngx_http_eventbridge_item_t         *item;
+    ngx_http_eventbridge_destination_t  *d;
+
+    item = &job->items[i];
+    hits = job->hits.elts;
+    done = job->keys ? job->keys[i].done : 0;
+    failed = 0;
+
+    item->state = NGX_HTTP_EVENTBRIDGE_SENDING;
+    item->pending = 0;
+
+    for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
+        d = &job->ingest->destinations[hits[j].destination];
+
+        if (job->keys && !item->no_id) {
+
+            if (d->bit < 0) {
+                job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
+                job->store_error = 1;
+                failed++;
+                continue;
+            }
+
+            if (done & ((uint64_t) 1 << d->bit)) {
+                job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_ALREADY;
+                continue;
+            }
+        }
+
+        if (ngx_http_eventbridge_job_saturated(job, d)) {
+            job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
+            ngx_eb_stats_add(d->cells, NGX_EB_STATS_D_SATURATED, 1);
+            failed++;
+            continue;
+        }
+
+        job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_IDLE;
+        item->pending++;
+    }
+
+    if (item->pending) {
+        return item->pending;
+    }
+
+    if (job->keys && job->keys[i].status == NGX_EB_KEY_CLAIMED) {
+        job->keys[i].done = 0;
+        job->keys[i].final = 1;
+        ngx_http_eventbridge_job_commit(job, &job->keys[i], 1);
+    }
+
+    ngx_http_eventbridge_job_settle_item(job, i,
+                                         failed ? NGX_HTTP_EVENTBRIDGE_FAILED
+                                            : NGX_HTTP_EVENTBRIDGE_DUPLICATE);
+    return 0;
+}
+
+
+/* one send for each destination, or with "single" for each event */
+
+static ngx_int_t
+ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
+{
+    uint32_t                     *list, *next[NGX_EB_ROUTE_MAX_DESTINATIONS];
+    ngx_uint_t                    i, d, total;
+    ngx_uint_t                    count[NGX_EB_ROUTE_MAX_DESTINATIONS];
+    ngx_eb_route_hit_t           *hits;
+    ngx_http_eventbridge_item_t  *item;
+
+    hits = job->hits.elts;
+    total = 0;
+
+    ngx_memzero(count, sizeof(count));
+
+    for (i = 0; i < job->hits.nelts; i++) {
+        item = &job->items[hits[i].event];
+
+        if (item->state == NGX_HTTP_EVENTBRIDGE_SENDING
+            && job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_IDLE)
+        {
+            count[hits[i].destination]++;
+            total++;
+        }
+    }
+
+    list = ngx_palloc(job->pool, total * sizeof(uint32_t));
+    if (list == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (d = 0; d < job->ingest->ndestinations; d++) {
+        next[d] = list;
+        list += count[d];
+    }
+
+    for (i = 0; i < job->hits.nelts; i++) {
+        item = &job->items[hits[i].event];
+
+        if (item->state == NGX_HTTP_EVENTBRIDGE_SENDING
+            && job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_IDLE)
+        {
+            *next[hits[i].destination]++ = i;
+        }
+    }
+
+    for (d = 0; d < job->ingest->ndestinations; d++) {
+
+        if (count[d] == 0) {
+            continue;
+        }
+
+        list = next[d] - count[d];
+
+        if (job->conf->forward_as != NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE) {
+            if (ngx_http_eventbridge_job_add_send(job, d, list, count[d])
+                == NULL)
+            {
+                return NGX_ERROR;
+            }
+
+            continue;
+        }
+
+        for (i = 0; i < count[d]; i++) {
+            if (ngx_http_eventbridge_job_add_send(job, d, &list[i], 1)
+                == NULL)
+            {
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_http_eventbridge_send_t *
+ngx_http_eventbridge_job_add_send(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t destination, uint32_t *hits, ngx_uint_t nhits)
+{
+    ngx_uint_t                     i;
+    ngx_eb_route_hit_t            *all;
+    ngx_http_eventbridge_send_t   *send, **slot;
+
+    send = ngx_pcalloc(job->pool, sizeof(ngx_http_eventbridge_send_t));
+    if (send == NULL) {
+        return NULL;
+    }
+
+    slot = ngx_array_push(&job->sends);
+    if (slot == NULL) {
+        return NULL;
+    }
+
+    *slot = send;
+
+    send->job = job;
+    send->destination = &job->ingest->destinations[destination];
+    send->hits = hits;
+    send->nhits = nhits;
+
+    all = job->hits.elts;
+
+    for (i = 0; i < nhits; i++) {
+        job->hit_states[hits[i]] = NGX_HTTP_EVENTBRIDGE_HIT_SENT;
+        send->bytes += job->batch.events[all[hits[i]].event].raw.len;
+    }
+
+    return send;
+}
+
+
+/* one destination may use half of what may be in flight: rule 19a */
+
+static ngx_uint_t
+ngx_http_eventbridge_job_saturated(ngx_http_eventbridge_job_t *job,
+    ngx_http_eventbridge_destination_t *d)
+{
+    ngx_uint_t                      limit;
+    ngx_http_eventbridge_worker_t  *w;
+
+    w = job->emcf->worker;
+
+    limit = job->conf->inflight_deliveries;
+
+    if (limit == 0) {
+        limit = ngx_max(ngx_cycle->connection_n / 8, 2);
+    }
+
+    return w->dest_deliveries[d->index] >= (limit + 1) / 2
+           || w->dest_bytes[d->index] >= (job->conf->inflight_size + 1) / 2;
+}
+
+
+/* starts what may run now */
+
+static void
+ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
+{
+    ngx_http_eventbridge_send_t    *send, **sends;
+    ngx_http_eventbridge_worker_t  *w;
+
+    while (job->next_send < job->sends.nelts) {
+
+        if (job->conf->forward_as == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE
+            && job->running >= NGX_HTTP_EVENTBRIDGE_MAX_SINGLE)
+        {
+            return;
+        }
+
+        if (!job->delivering) {
+            w = job->emcf->worker;
+            job->delivering = 1;
+            w->deliveries++;
+            w->bytes += job->body.len;
+        }
+
+        sends = job->sends.elts;
+        send = sends[job->next_send++];
+
+        ngx_http_eventbridge_job_send_begin(send);
+
+        if (ngx_http_eventbridge_send(send) != NGX_OK) {
+            send->settled = 1;
+            send->done = 1;
+            ngx_post_event(&job->wake, &ngx_posted_events);
+        }
+    }
+}
+
+
+static void
+ngx_http_eventbridge_job_send_begin(ngx_http_eventbridge_send_t *send)
+{
+    ngx_http_eventbridge_job_t     *job;
+    ngx_http_eventbridge_worker_t  *w;
+
+    job = send->job;
+    w = job->emcf->worker;
+
+    if (job->dest_sends[send->destination - job->ingest->destinations]++ == 0)
+    {
+        w->dest_deliveries[send->destination->index]++;
+    }
+
+    w->dest_bytes[send->destination->index] += send->bytes;
+}
+
+
+static void
+ngx_http_eventbridge_job_send_end(ngx_http_eventbridge_send_t *send)
+{
+    ngx_http_eventbridge_job_t     *job;
+    ngx_http_eventbridge_worker_t  *w;
+
+    job = send->job;
+    w = job->emcf->worker;
+
+    if (--job->dest_sends[send->destination - job->ingest->destinations] == 0)
+    {
+        w->dest_deliveries[send->destination->index]--;
+    }
+
+    w->dest_bytes[send->destination->index] -= send->bytes;
+}
+
+
+/* the destination has answered, or never will: its events follow */
+
+static void
+ngx_http_eventbridge_job_outcome(ngx_http_eventbridge_send_t *send)
+{
+    uint64_t                      bit;
+    ngx_uint_t                    i, j, n, failed;
+    ngx_eb_store_key_t           *keys;
+    ngx_eb_route_hit_t           *hits, *hit;
+    ngx_http_eventbridge_job_t   *job;
+    ngx_http_eventbridge_item_t  *item;
+
+    job = send->job;
+    hits = job->hits.elts;
+
+    ngx_http_eventbridge_job_send_stats(send);
+
+    if (!send->delivered && send->retry_after > job->retry_after) {
+        job->retry_after = ngx_min(send->retry_after,
+                                   NGX_HTTP_EVENTBRIDGE_MAX_RETRY);
+    }
+
+    bit = 0;
+    keys = NULL;
+    n = 0;
+
+    if (job->keys) {
+        bit = (uint64_t) 1 << send->destination->bit;
+
+        /* on failure each is committed alone, and a lost mark is a repeat */
+
+        if (send->nhits > 1) {
+            keys = ngx_palloc(job->pool,
+                              send->nhits * sizeof(ngx_eb_store_key_t));
+        }
+    }
+
+    for (i = 0; i < send->nhits; i++) {
+        hit = &hits[send->hits[i]];
+        item = &job->items[hit->event];
+
+        item->pending--;
+
+        job->hit_status[send->hits[i]] = send->status;
+        job->hit_states[send->hits[i]] = send->delivered
+                                         ? NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED
+                                         : NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
+
+        if (job->keys == NULL
+            || job->keys[hit->event].status != NGX_EB_KEY_CLAIMED
+            || (!send->delivered && item->pending))
+        {
+            continue;
+        }
+
+        job->keys[hit->event].done = send->delivered ? bit : 0;
+        job->keys[hit->event].final = (item->pending == 0);
+
+        if (keys) {
+            keys[n++] = job->keys[hit->event];
+
+        } else {
+            ngx_http_eventbridge_job_commit(job, &job->keys[hit->event], 1);
+        }
+
+        if (item->pending == 0) {
+            job->keys[hit->event].status = NGX_EB_KEY_SKIP;
+        }
+    }
+
+    if (n) {
+        ngx_http_eventbridge_job_commit(job, keys, n);
+    }
+
+    /* marks first, then figures, audit, and the answer */
+
+    for (i = 0; i < send->nhits; i++) {
+        hit = &hits[send->hits[i]];
+        item = &job->items[hit->event];
+
+        if (item->pending) {
+            continue;
+        }
+
+        failed = 0;
+
+        for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
+            failed |= (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_FAILED);
+        }
+
+        ngx_http_eventbridge_job_settle_item(job, hit->event,
+                                         failed ? NGX_HTTP_EVENTBRIDGE_FAILED
+                                            : NGX_HTTP_EVENTBRIDGE_FORWARDED);
+    }
+}
+
+
+static void
+ngx_http_eventbridge_job_send_stats(ngx_http_eventbridge_send_t *send)
+{
+    ngx_uint_t            cell;
+    ngx_eb_stats_cell_t  *cells;
+
+    cells = send->destination->cells;
+
+    cell = (send->status >= 500) ? NGX_EB_STATS_D_5XX
+           : (send->status >= 400) ? NGX_EB_STATS_D_4XX
+           : (send->status >= 300) ? NGX_EB_STATS_D_3XX
+           : (send->status >= 200) ? NGX_EB_STATS_D_2XX
+           : NGX_EB_STATS_D_NO_STATUS;
+
+    ngx_eb_stats_add(cells, cell, 1);
+    ngx_eb_stats_add(cells, send->delivered ? NGX_EB_STATS_D_FORWARDED
+                                            : NGX_EB_STATS_D_FAILED,
+                     send->nhits);
+    ngx_eb_stats_add(cells, NGX_EB_STATS_D_BYTES, send->bytes);
+    ngx_eb_stats_observe_latency(cells, (int64_t) (ngx_msec_t)
+                                        (ngx_current_msec - send->start));
+
+    if (send->delivered) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, send->job->log, 0,
+                  "eventbridge: delivery of %ui events to \"%V\" failed, "
+                  "status %ui, location \"%V\", request id %V",
+                  send->nhits, &send->destination->uri, send->status,
+                  &send->job->ingest->name, &send->job->request_id);
+}
+
+
+/* keys must live until the job ends */
+
+static void
+ngx_http_eventbridge_job_commit(ngx_http_eventbridge_job_t *job,
+    ngx_eb_store_key_t *keys, ngx_uint_t n)
+{
+    ngx_int_t  rc;
+
+    rc = job->store->commit(job->store, job->token, keys, n,
+                            ngx_http_eventbridge_job_committed, job);
+
+    if (rc == NGX_AGAIN) {
+        job->ops++;
+    }
+
+    /* NGX_ERROR was logged: the delivery is a fact, its mark is missing */
+}
+
+
+static void
+ngx_http_eventbridge_job_committed(void *data, ngx_int_t rc)
+{
+    ngx_http_eventbridge_job_t *job = data;
+
+    job->ops--;
+    ngx_post_event(&job->wake, &ngx_posted_events);
+}
+
+
+/* an item, and those that repeat it, have their outcome */
+
+static void
+ngx_http_eventbridge_job_settle_item(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t i, ngx_uint_t state)
+{
+    uint32_t  next, n;
+
+    job->items[i].state = state;
+    ngx_http_eventbridge_job_count_item(job, i);
+
+    if (state == NGX_HTTP_EVENTBRIDGE_FORWARDED) {
+        state = NGX_HTTP_EVENTBRIDGE_DUPLICATE;
+    }
+
+    for (n = job->items[i].repeat;
+         n != NGX_HTTP_EVENTBRIDGE_NO_ITEM;
+         n = next)
+    {
+        next = job->items[n].repeat;
+
+        job->items[n].state = state;
+        ngx_http_eventbridge_job_count_item(job, n);
+    }
+}
+
+
+static void
+ngx_http_eventbridge_job_count_item(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t i)
+{
+    int64_t                             lag;
+    ngx_uint_t                          j, cell;
+    ngx_time_t                         *tp;
+    ngx_eb_route_hit_t                 *hits;
+    ngx_http_eventbridge_item_t        *item;
+
+    item = &job->items[i];
+
+    job->open--;
+
+    switch (item->state) {
+
+    case NGX_HTTP_EVENTBRIDGE_FORWARDED:
+        job->forwarded++;
+        cell = NGX_EB_STATS_L_FORWARDED;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_DUPLICATE:
+        job->duplicates++;
+        cell = NGX_EB_STATS_L_DUPLICATES;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_DROPPED:
+        job->dropped++;
+        cell = NGX_EB_STATS_L_DROPPED;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_INVALID:
+        job->invalid++;
+        cell = NGX_EB_STATS_L_INVALID;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_UNROUTED:
+        job->unrouted++;
+        cell = NGX_EB_STATS_L_UNROUTED;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_GAVE_UP:
+        job->busy++;
+        cell = NGX_EB_STATS_L_BUSY;
+        break;
+
+    default: /* NGX_HTTP_EVENTBRIDGE_FAILED */
+        job->failed++;
+        cell = NGX_EB_STATS_L_FAILED;
+    }
+
+    job->counts[cell]++;
+
+    if (cell == NGX_EB_STATS_L_FORWARDED || cell == NGX_EB_STATS_L_DUPLICATES
+        || cell == NGX_EB_STATS_L_DROPPED)
+    {
+        job->counts[NGX_EB_STATS_L_PROCESSED]++;
+    }
+
+    if (cell == NGX_EB_STATS_L_FORWARDED
+        && job->batch.events[i].time != NGX_EB_TIME_UNKNOWN)
+    {
+        tp = ngx_timeofday();
+        lag = (int64_t) tp->sec * 1000 + tp->msec - job->batch.events[i].time;
+        lag = ngx_max(lag, 0);
+
+        job->ingest->cells[NGX_EB_STATS_L_LAG] = lag;
+        ngx_eb_stats_observe_lag(job->counts, lag);
+    }
+
+    hits = job->hits.elts;
+
+    for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
+
+        cell = (item->state == NGX_HTTP_EVENTBRIDGE_DUPLICATE
+                || job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_ALREADY)
+                   ? NGX_EB_STATS_R_DUPLICATES
+               : (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED)
+                   ? NGX_EB_STATS_R_FORWARDED
+               : NGX_EB_STATS_R_FAILED;
+
+        ngx_http_eventbridge_job_count_route(job, hits[j].route, cell);
+    }
+
+    if (job->conf->audit) {
+        ngx_http_eventbridge_audit(job, i);
+    }
+}
+
+
+/*
+ * Figures of single events are summed up here, and reach the shared cells by
+ * ngx_http_eventbridge_job_flush(): an atomic operation for each would cost
+ * more than its routing.  Neighbors mostly take the same route.
+ */
+
+static void
+ngx_http_eventbridge_job_count_route(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t route, ngx_uint_t cell)
+{
+    ngx_uint_t  i;
+
+    if (job->counted_route != route) {
+
+        for (i = 0; i < NGX_EB_STATS_R_END; i++) {
+            if (job->route_counts[i]) {
+                ngx_eb_stats_add(job->ingest->routes[job->counted_route].cells,
+                                 i, job->route_counts[i]);
+                job->route_counts[i] = 0;
+            }
+        }
+
+        job->counted_route = route;
+    }
+
+    job->route_counts[cell]++;
+}
+
+
+static void
+ngx_http_eventbridge_job_flush(ngx_http_eventbridge_job_t *job)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_EB_STATS_L_END; i++) {
+        if (job->counts[i]) {
+            ngx_eb_stats_add(job->ingest->cells, i, job->counts[i]);
+            job->counts[i] = 0;
+        }
+    }
+
+    for (i = 0; i < NGX_EB_STATS_R_END; i++) {
+        if (job->route_counts[i]) {
+            ngx_eb_stats_add(job->ingest->routes[job->counted_route].cells, i,
+                             job->route_counts[i]);
+            job->route_counts[i] = 0;
+        }
+    }
+}
+
+
+/* nobody waits for the busy ones any more: whoever holds them settles them */
+
+static void
+ngx_http_eventbridge_job_give_up(ngx_http_eventbridge_job_t *job)
+{
+    ngx_uint_t  i;
+
+    if (job->timer.timer_set) {
+        ngx_del_timer(&job->timer);
+    }
+
+    for (i = 0; i < job->batch.nevents; i++) {
+        if (job->items[i].state == NGX_HTTP_EVENTBRIDGE_BUSY) {
+            job->keys[i].status = NGX_EB_KEY_SKIP;
+            ngx_http_eventbridge_job_settle_item(job, i,
+                                                NGX_HTTP_EVENTBRIDGE_GAVE_UP);
+        }
+    }
+}
+
+
+/* is what others held settled by now? */
+
+static void
+ngx_http_eventbridge_job_busy(ngx_event_t *ev)
+{
+    ngx_http_eventbridge_job_t *job = ev->data;
+
+    ngx_uint_t  i;
+
+    for (i = 0; i < job->batch.nevents; i++) {
+        if (job->items[i].state == NGX_HTTP_EVENTBRIDGE_BUSY) {
+            job->keys[i].status = NGX_EB_KEY_NEW;
+        }
+    }
+
+    ngx_http_eventbridge_job_claim(job);
+    ngx_http_eventbridge_job_progress(job);
+}
+
+
+void
+ngx_http_eventbridge_job_detach(ngx_http_eventbridge_job_t *job)
+{
+    job->client = NULL;
+
+    /* a claim under way decides on the busy ones when it ends */
+
+    if (job->timer.timer_set) {
+        ngx_http_eventbridge_job_give_up(job);
+    }
+
+    /* the job may end, but not under its caller */
+    ngx_post_event(&job->wake, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_eventbridge_job_wake(ngx_event_t *ev)
+{
+    ngx_http_eventbridge_job_progress(ev->data);
+}
+
+
+/*
+ * Takes in what has happened, starts what may start, answers, ends.  Called
+ * from the event loop only, never from inside a subrequest: it frees carriers.
+ */
+
+static void
+ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job)
+{
+    ngx_uint_t                        i;
+    ngx_http_eventbridge_send_t      *send, **sends;
+    ngx_http_eventbridge_carrier_t  **carriers;
+
+    sends = job->sends.elts;
+
+    for (i = job->first_send; i < job->next_send; i++) {
+        send = sends[i];
+
+        if (send->counted) {
+            continue;
+        }
+
+        if (send->stale && !send->retried && !ngx_exiting) {
+
+            /*
+             * the destination closed a kept connection just as we used it:
+             * nginx does not repeat a POST by itself
+             */
+
+            send->stale = 0;
+            send->settled = 0;
+            send->done = 0;
+            send->retried = 1;
+
+            if (ngx_http_eventbridge_send(send) != NGX_OK) {
+                send->settled = 1;
+                send->done = 1;
+            }
+
+            /* a second look at it comes by itself, or at the next line */
+        }
+
+        if (send->settled) {
+            send->counted = 1;
+            ngx_http_eventbridge_job_outcome(send);
+        }
+    }
+
+    for (i = job->first_send; i < job->next_send; i++) {
+
+        if (sends[i]->done && sends[i]->counted && sends[i]->started) {
+            sends[i]->started = 0;
+            ngx_http_eventbridge_job_send_end(sends[i]);
+        }
+
+        if (i == job->first_send && !sends[i]->started) {
+            job->first_send++;
+        }
+    }
+
+    ngx_http_eventbridge_job_run(job);
+
+    for (i = job->carriers.nelts; i-- > 0; /* void */ ) {
+        carriers = job->carriers.elts;
+
+        if (carriers[i]->running == 0
+            && (carriers[i] != job->carrier
+                || job->next_send == job->sends.nelts))
+        {
+            ngx_http_eventbridge_carrier_free(carriers[i]);
+        }
+    }
+
+    /* who has the answer may look at the figures */
+
+    ngx_http_eventbridge_job_flush(job);
+
+    if (job->open == 0 && job->ops == 0 && job->client) {
+        ngx_http_eventbridge_answer(job);
+    }
+
+    if (job->open == 0 && job->ops == 0 && job->client == NULL
+        && job->carriers.nelts == 0 && job->running == 0 && !job->wake.posted)
+    {
+        ngx_http_eventbridge_job_destroy(job);
+    }
+}

@@ -1,0 +1,276 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * The directives, and where the module hooks into nginx.
+ */
+
+
+#include "ngx_http_eventbridge_module.h"
+
+
+static ngx_int_t ngx_http_eventbridge_preconfiguration(ngx_conf_t *cf);
+static ngx_int_t ngx_http_eventbridge_postconfiguration(ngx_conf_t *cf);
+static char *ngx_http_eventbridge_ingest(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_eventbridge_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+static ngx_conf_enum_t  ngx_http_eventbridge_policies[] = {
+    { ngx_string("first"), 0 },
+    { ngx_string("all"), 1 },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_enum_t  ngx_http_eventbridge_forward_as[] = {
+    { ngx_string("same"), NGX_HTTP_EVENTBRIDGE_FORWARD_SAME },
+    { ngx_string("events"), NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS },
+    { ngx_string("array"), NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY },
+    { ngx_string("single"), NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_http_eventbridge_bounds_t  ngx_http_eventbridge_events_bounds = {
+    1, 1000000, 0, "from 1 to 1000000 is expected"
+};
+
+
+static ngx_http_eventbridge_bounds_t  ngx_http_eventbridge_depth_bounds = {
+    1, 1024, 0, "from 1 to 1024 is expected"
+};
+
+
+static ngx_http_eventbridge_bounds_t  ngx_http_eventbridge_timeout_bounds = {
+    1, 3600 * 1000, 1, "from 1ms to 1h is expected"
+};
+
+
+static ngx_command_t  ngx_http_eventbridge_commands[] = {
+
+    { ngx_string("eventbridge_checkpoint_zone"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_http_eventbridge_zone,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_stats_file"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_stats_file,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_ingest"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_eventbridge_ingest,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_checkpoint"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_eventbridge_checkpoint,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_route"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_eventbridge_route,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_route_policy"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_set_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_eventbridge_loc_conf_t, policy_all),
+      &ngx_http_eventbridge_policies },
+
+    { ngx_string("eventbridge_unrouted"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_unrouted,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_forward_as"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_set_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_eventbridge_loc_conf_t, forward_as),
+      &ngx_http_eventbridge_forward_as },
+
+    { ngx_string("eventbridge_forward_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_set_bounded,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_eventbridge_loc_conf_t, forward_timeout),
+      &ngx_http_eventbridge_timeout_bounds },
+
+    { ngx_string("eventbridge_inflight"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_eventbridge_inflight,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_max_events"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_set_bounded,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_eventbridge_loc_conf_t, max_events),
+      &ngx_http_eventbridge_events_bounds },
+
+    { ngx_string("eventbridge_max_depth"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_set_bounded,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_eventbridge_loc_conf_t, max_depth),
+      &ngx_http_eventbridge_depth_bounds },
+
+    { ngx_string("eventbridge_audit_log"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_eventbridge_audit_log,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_eventbridge_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_health"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_eventbridge_health,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+      ngx_null_command
+};
+
+
+static ngx_http_module_t  ngx_http_eventbridge_module_ctx = {
+    ngx_http_eventbridge_preconfiguration,  /* preconfiguration */
+    ngx_http_eventbridge_postconfiguration, /* postconfiguration */
+
+    ngx_http_eventbridge_create_main_conf,  /* create main configuration */
+    ngx_http_eventbridge_init_main_conf,    /* init main configuration */
+
+    NULL,                                   /* create server configuration */
+    NULL,                                   /* merge server configuration */
+
+    ngx_http_eventbridge_create_loc_conf,   /* create location configuration */
+    ngx_http_eventbridge_merge_loc_conf     /* merge location configuration */
+};
+
+
+ngx_module_t  ngx_http_eventbridge_module = {
+    NGX_MODULE_V1,
+    &ngx_http_eventbridge_module_ctx,       /* module context */
+    ngx_http_eventbridge_commands,          /* module directives */
+    NGX_HTTP_MODULE,                        /* module type */
+    NULL,                                   /* init master */
+    ngx_http_eventbridge_init_module,       /* init module */
+    ngx_http_eventbridge_init_process,      /* init process */
+    NULL,                                   /* init thread */
+    NULL,                                   /* exit thread */
+    ngx_http_eventbridge_exit_process,      /* exit process */
+    NULL,                                   /* exit master */
+    NGX_MODULE_V1_PADDING
+};
+
+
+static char *
+ngx_http_eventbridge_ingest(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_eventbridge_loc_conf_t *elcf = conf;
+
+    ngx_http_core_loc_conf_t          *clcf;
+    ngx_http_eventbridge_place_t      *place;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    if (elcf->enabled) {
+        return "is duplicate";
+    }
+
+    emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    place = ngx_array_push(&emcf->places);
+    if (place == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    place->conf = elcf;
+    place->clcf = clcf;
+    place->cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    place->file = cf->conf_file->file.name.data;
+    place->line = cf->conf_file->line;
+
+    elcf->enabled = 1;
+    clcf->handler = ngx_http_eventbridge_ingest_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t          *clcf;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    emcf->observed = 1;
+    clcf->handler = ngx_http_eventbridge_metrics_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t          *clcf;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    emcf->observed = 1;
+    clcf->handler = ngx_http_eventbridge_health_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_preconfiguration(ngx_conf_t *cf)
+{
+    return ngx_http_eventbridge_add_variables(cf);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_postconfiguration(ngx_conf_t *cf)
+{
+    if (ngx_http_eventbridge_filter_init(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_eventbridge_setup(cf);
+}

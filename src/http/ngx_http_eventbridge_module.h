@@ -1,0 +1,475 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * Private to the HTTP layer: configuration, the life of a job, prototypes.
+ */
+
+
+#ifndef _NGX_HTTP_EVENTBRIDGE_MODULE_H_INCLUDED_
+#define _NGX_HTTP_EVENTBRIDGE_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_eb_json.h"
+#include "ngx_eb_event.h"
+#include "ngx_eb_route.h"
+#include "ngx_eb_checkpoint.h"
+#include "ngx_eb_stats.h"
+#include "ngx_eb_audit.h"
+#include "ngx_eb_out.h"
+#include "ngx_eb_time.h"
+
+
+#define NGX_HTTP_EVENTBRIDGE_FORWARD_SAME    0
+#define NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS  1
+#define NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY   2
+#define NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE  3
+
+#define NGX_HTTP_EVENTBRIDGE_NO_ID_PASS      0
+#define NGX_HTTP_EVENTBRIDGE_NO_ID_HASH      1
+#define NGX_HTTP_EVENTBRIDGE_NO_ID_REJECT    2
+
+#define NGX_HTTP_EVENTBRIDGE_KEY_SOURCE_ID   0
+#define NGX_HTTP_EVENTBRIDGE_KEY_ID          1
+
+#define NGX_HTTP_EVENTBRIDGE_UNROUTED_DROP    0
+#define NGX_HTTP_EVENTBRIDGE_UNROUTED_REJECT  1
+#define NGX_HTTP_EVENTBRIDGE_UNROUTED_SEND    2
+
+
+/* pools that a worker keeps for the next jobs */
+#define NGX_HTTP_EVENTBRIDGE_POOLS           16
+
+
+/* a checkpoint zone */
+
+typedef struct {
+    ngx_eb_checkpoint_conf_t  conf;
+    ngx_eb_checkpoint_t      *checkpoint;   /* NULL under nginx -t */
+    ngx_array_t               uris;         /* ngx_str_t: distinct ones */
+    uint64_t                  bits;         /* that this cycle names */
+    u_char                   *file;         /* where it was named first */
+    ngx_uint_t                line;
+    ngx_uint_t                declared;
+    ngx_event_t               sync_event;   /* of the worker */
+    ngx_uint_t                syncing;
+} ngx_http_eventbridge_zone_t;
+
+
+/* the post of a directive that takes a number or a time */
+
+typedef struct {
+    ngx_int_t                 low;
+    ngx_int_t                 high;
+    ngx_uint_t                time;         /* in milliseconds */
+    const char               *text;         /* what is expected */
+} ngx_http_eventbridge_bounds_t;
+
+
+/* what eventbridge_route says, before destinations are looked up */
+
+typedef struct {
+    ngx_str_t                 destination;
+    ngx_str_t                 name;
+    ngx_eb_regex_t           *source;
+    ngx_eb_regex_t           *type;
+    ngx_array_t               metadata;     /* ngx_eb_route_metadata_t */
+    u_char                   *file;
+    ngx_uint_t                line;
+} ngx_http_eventbridge_route_conf_t;
+
+
+typedef struct {
+    ngx_str_t                 uri;
+    ngx_http_core_loc_conf_t *clcf;
+    ngx_int_t                 bit;          /* in the checkpoint, -1: none */
+    ngx_uint_t                index;        /* among all destinations */
+    ngx_eb_stats_cell_t      *cells;
+} ngx_http_eventbridge_destination_t;
+
+
+typedef struct {
+    ngx_str_t                 name;
+    ngx_eb_stats_cell_t      *cells;
+} ngx_http_eventbridge_route_t;
+
+
+/* an ingest location, complete: made after all merging */
+
+typedef struct {
+    ngx_str_t                 name;         /* of the location */
+    ngx_str_t                 scope;        /* default scope */
+    ngx_http_conf_ctx_t      *ctx;          /* of the server */
+    ngx_eb_router_t           router;
+    ngx_http_eventbridge_route_t        *routes;    /* same order, and one
+                                               for the unrouted at the end */
+    ngx_http_eventbridge_destination_t  *destinations;
+    ngx_uint_t                ndestinations;
+    ngx_uint_t                unrouted;     /* its destination's number */
+    ngx_uint_t                index;        /* among all ingest locations */
+    ngx_eb_stats_cell_t      *cells;
+} ngx_http_eventbridge_ingest_t;
+
+
+typedef struct {
+    ngx_uint_t                enabled;      /* eventbridge_ingest */
+    ngx_http_eventbridge_ingest_t  *ingest;
+    ngx_http_eventbridge_zone_t    *zone;   /* NULL: off */
+    ngx_http_complex_value_t *scope;
+    ngx_uint_t                key;
+    ngx_uint_t                no_id;
+    ngx_array_t              *routes;
+    ngx_uint_t                policy_all;
+    ngx_uint_t                unrouted;
+    ngx_str_t                 unrouted_uri;
+    u_char                   *unrouted_file;
+    ngx_uint_t                unrouted_line;
+    ngx_uint_t                forward_as;
+    ngx_msec_t                forward_timeout;
+    size_t                    inflight_size;
+    ngx_uint_t                inflight_deliveries;
+    ngx_uint_t                max_events;
+    ngx_uint_t                max_depth;
+    ngx_eb_audit_t           *audit;        /* NULL: off */
+} ngx_http_eventbridge_loc_conf_t;
+
+
+/* where eventbridge_ingest stands, to be completed in postconfiguration */
+
+typedef struct {
+    ngx_http_eventbridge_loc_conf_t  *conf;
+    ngx_http_core_loc_conf_t *clcf;
+    ngx_http_core_srv_conf_t *cscf;
+    u_char                   *file;
+    ngx_uint_t                line;
+} ngx_http_eventbridge_place_t;
+
+
+/* of one worker; allocated in init_process */
+
+typedef struct {
+    ngx_eb_json_parser_t     *parser;
+    ngx_eb_regex_ctx_t       *regex;
+    ngx_eb_route_memo_t     **memos;        /* by index of the location */
+    size_t                    bytes;        /* being delivered */
+    ngx_uint_t                deliveries;
+    size_t                   *dest_bytes;   /* by index of the destination */
+    ngx_uint_t               *dest_deliveries;
+    ngx_pool_t               *pools[NGX_HTTP_EVENTBRIDGE_POOLS];
+    ngx_uint_t                npools;       /* that are free */
+    ngx_connection_t          dummy;        /* what timers' data must be */
+    ngx_event_t               heartbeat;
+    ngx_msec_t                renewed;
+} ngx_http_eventbridge_worker_t;
+
+
+typedef struct {
+    ngx_array_t               zones;        /* ngx_http_eventbridge_zone_t * */
+    ngx_array_t               places;       /* ngx_http_eventbridge_place_t */
+    ngx_array_t               ingests;      /* ngx_http_eventbridge_ingest_t * */
+    ngx_array_t               audits;       /* ngx_eb_audit_t * */
+    ngx_uint_t                ndestinations;
+    ngx_str_t                 stats_file;
+    ngx_eb_stats_t           *stats;        /* NULL under nginx -t */
+    ngx_eb_stats_cell_t      *cells;        /* of the node */
+    ngx_uint_t                observed;     /* metrics or health is used */
+    ngx_int_t                 request_id_index;
+    ngx_int_t                 scheme_index;
+    ngx_http_eventbridge_worker_t  *worker; /* private to each worker */
+} ngx_http_eventbridge_main_conf_t;
+
+
+/* what has become of one (event, destination) */
+
+typedef enum {
+    NGX_HTTP_EVENTBRIDGE_HIT_IDLE = 0,      /* not to be sent (now) */
+    NGX_HTTP_EVENTBRIDGE_HIT_SENT,
+    NGX_HTTP_EVENTBRIDGE_HIT_ALREADY,       /* its bit was there before */
+    NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED,
+    NGX_HTTP_EVENTBRIDGE_HIT_FAILED
+} ngx_http_eventbridge_hit_e;
+
+
+/* what has become of one event */
+
+typedef enum {
+    NGX_HTTP_EVENTBRIDGE_NEW = 0,
+    NGX_HTTP_EVENTBRIDGE_SENDING,
+    NGX_HTTP_EVENTBRIDGE_BUSY,
+    NGX_HTTP_EVENTBRIDGE_REPEAT,    /* shares an earlier item's outcome */
+    NGX_HTTP_EVENTBRIDGE_FORWARDED, /* this and what follows: settled */
+    NGX_HTTP_EVENTBRIDGE_DUPLICATE,
+    NGX_HTTP_EVENTBRIDGE_DROPPED,
+    NGX_HTTP_EVENTBRIDGE_FAILED,
+    NGX_HTTP_EVENTBRIDGE_GAVE_UP,   /* was busy to the end */
+    NGX_HTTP_EVENTBRIDGE_INVALID,
+    NGX_HTTP_EVENTBRIDGE_UNROUTED
+} ngx_http_eventbridge_item_e;
+
+
+typedef struct {
+    uint32_t                  hit;          /* its first */
+    uint32_t                  repeat;       /* next item with its key */
+    uint16_t                  nhits;
+    uint16_t                  pending;      /* hits that are being sent */
+    uint8_t                   state;
+    uint8_t                   no_id;
+} ngx_http_eventbridge_item_t;
+
+
+typedef struct ngx_http_eventbridge_job_s      ngx_http_eventbridge_job_t;
+typedef struct ngx_http_eventbridge_carrier_s  ngx_http_eventbridge_carrier_t;
+
+
+/* one request to one destination */
+
+typedef struct {
+    ngx_http_eventbridge_job_t          *job;
+    ngx_http_eventbridge_destination_t  *destination;
+    ngx_http_eventbridge_carrier_t      *carrier;   /* while it runs */
+    uint32_t                 *hits;         /* numbers in job->hits */
+    ngx_uint_t                nhits;
+    size_t                    bytes;
+    ngx_msec_t                start;
+    off_t                     received;     /* of the answer's body */
+    ngx_uint_t                status;       /* of the answer, 0: none */
+    ngx_uint_t                retry_after;  /* seconds that it asked for */
+    unsigned                  started:1;
+    unsigned                  settled:1;    /* outcome is known */
+    unsigned                  delivered:1;
+    unsigned                  counted:1;    /* outcome went into the job */
+    unsigned                  done:1;       /* the subrequest has ended */
+    unsigned                  stale:1;      /* a kept connection was closed
+                                               before any byte of an answer */
+    unsigned                  retried:1;
+} ngx_http_eventbridge_send_t;
+
+
+typedef struct ngx_http_eventbridge_ctx_s  ngx_http_eventbridge_ctx_t;
+
+
+struct ngx_http_eventbridge_job_s {
+    /* debug builds take a timer's data for a connection and log its fd */
+    void                     *unused[3];
+    ngx_socket_t              fd;
+
+    ngx_pool_t               *pool;         /* everything of the job */
+    ngx_log_t                *log;          /* of the cycle */
+    ngx_http_eventbridge_ctx_t        *client;  /* NULL: gone or answered */
+    ngx_http_eventbridge_main_conf_t  *emcf;
+    ngx_http_eventbridge_loc_conf_t   *conf;
+    ngx_http_eventbridge_ingest_t     *ingest;
+
+    ngx_str_t                 body;
+    ngx_eb_batch_t            batch;
+    ngx_http_eventbridge_item_t       *items;   /* one for each event */
+    ngx_eb_store_key_t       *keys;         /* one for each event, or NULL */
+    ngx_array_t               hits;         /* ngx_eb_route_hit_t */
+    uint8_t                  *hit_states;
+    uint16_t                 *hit_status;   /* of the destination's answer */
+    ngx_eb_store_t           *store;        /* NULL: no checkpoint */
+    uint32_t                  token;
+
+    ngx_array_t               sends;        /* ngx_http_eventbridge_send_t * */
+    ngx_uint_t                first_send;   /* first that has not ended */
+    ngx_uint_t                next_send;    /* first that is not started */
+    ngx_uint_t                running;      /* subrequests */
+    ngx_http_eventbridge_carrier_t    *carrier;     /* takes new sends */
+    ngx_array_t               carriers;     /* all that live */
+    ngx_uint_t               *dest_sends;   /* that run, by destination */
+    ngx_uint_t                ops;          /* store operations under way */
+
+    ngx_event_t               wake;         /* posted: look at what changed */
+    ngx_event_t               timer;        /* next try of the busy ones */
+    ngx_msec_t                busy_delay;
+
+    /* copied from the client's request */
+    ngx_str_t                 request_id;
+    ngx_str_t                 host;
+    ngx_str_t                 server;
+    ngx_str_t                 scheme;
+    ngx_str_t                 addr_text;
+    struct sockaddr          *sockaddr;
+    socklen_t                 socklen;
+    ngx_str_t                 request_line;
+    ngx_str_t                 unparsed_uri;
+
+    /* figures that are not in the shared cells yet */
+    ngx_eb_stats_cell_t       counts[NGX_EB_STATS_L_END];
+    ngx_uint_t                route_counts[NGX_EB_STATS_R_END];
+    ngx_uint_t                counted_route;
+
+    /* figures of the answer */
+    ngx_uint_t                open;         /* items not settled */
+    ngx_uint_t                forwarded;
+    ngx_uint_t                duplicates;
+    ngx_uint_t                dropped;
+    ngx_uint_t                failed;
+    ngx_uint_t                busy;
+    ngx_uint_t                invalid;
+    ngx_uint_t                unrouted;
+    ngx_uint_t                retry_after;
+    unsigned                  delivering:1; /* counted in the worker */
+    unsigned                  store_error:1;
+};
+
+
+struct ngx_http_eventbridge_carrier_s {
+    ngx_http_eventbridge_job_t        *job;
+    ngx_connection_t         *connection;
+    ngx_http_request_t       *request;
+    ngx_uint_t                started;      /* subrequests so far */
+    ngx_uint_t                running;
+    ngx_log_t                 log;
+    ngx_http_log_ctx_t        log_ctx;
+};
+
+
+typedef enum {
+    NGX_HTTP_EVENTBRIDGE_RESULT_NONE = 0,
+    NGX_HTTP_EVENTBRIDGE_RESULT_ACCEPTED,
+    NGX_HTTP_EVENTBRIDGE_RESULT_PARTIAL,
+    NGX_HTTP_EVENTBRIDGE_RESULT_FAILED,
+    NGX_HTTP_EVENTBRIDGE_RESULT_REFUSED
+} ngx_http_eventbridge_result_e;
+
+
+/* of the client's request */
+
+struct ngx_http_eventbridge_ctx_s {
+    void                     *unused[3];    /* as in the job */
+    ngx_socket_t              fd;
+
+    ngx_http_request_t       *request;
+    ngx_http_eventbridge_job_t        *job;
+    ngx_event_t               deadline;
+    ngx_http_eventbridge_result_e  result;
+    ngx_uint_t                received;
+    ngx_uint_t                forwarded;
+    ngx_uint_t                duplicates;
+    ngx_uint_t                dropped;
+    unsigned                  answered:1;
+};
+
+
+/* ngx_http_eventbridge_conf.c: setters and merging */
+
+void *ngx_http_eventbridge_create_main_conf(ngx_conf_t *cf);
+void *ngx_http_eventbridge_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_eventbridge_init_main_conf(ngx_conf_t *cf, void *conf);
+char *ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+char *ngx_http_eventbridge_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_checkpoint(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_route(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_unrouted(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_inflight(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_audit_log(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_stats_file(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_set_bounded(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_set_enum(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* ngx_http_eventbridge_setup.c: what needs the whole configuration */
+
+ngx_int_t ngx_http_eventbridge_setup(ngx_conf_t *cf);
+ngx_int_t ngx_http_eventbridge_init_module(ngx_cycle_t *cycle);
+
+/* ngx_http_eventbridge_worker.c: what runs beside requests */
+
+ngx_int_t ngx_http_eventbridge_init_process(ngx_cycle_t *cycle);
+void ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle);
+
+/* ngx_http_eventbridge_ingest.c */
+
+ngx_int_t ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r);
+
+/*
+ * Answers the waiting client of job by what is settled; what is open counts as
+ * not delivered.  The client's request is finalized, job->client is NULL then.
+ */
+void ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job);
+
+/* ngx_http_eventbridge_job.c */
+
+typedef struct {
+    ngx_uint_t                status;
+    const char               *error;
+    const char               *message;
+    ngx_int_t                 offset;       /* -1: none */
+} ngx_http_eventbridge_error_t;
+
+/* a job with a pool of its own; NULL: no memory */
+ngx_http_eventbridge_job_t *ngx_http_eventbridge_job_create(
+    ngx_http_request_t *r);
+
+/*
+ * Delivers job->body.  NGX_OK: the job has begun; it answers its client once by
+ * ngx_http_eventbridge_answer(), maybe before this returns, and frees itself.
+ * NGX_DECLINED: the body is refused as *err says; NGX_ERROR: no memory.  Then
+ * the job is still the caller's.
+ */
+ngx_int_t ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
+    ngx_http_eventbridge_error_t *err);
+
+/* a job that has not begun */
+void ngx_http_eventbridge_job_destroy(ngx_http_eventbridge_job_t *job);
+
+/* the client has gone: nobody waits any more */
+void ngx_http_eventbridge_job_detach(ngx_http_eventbridge_job_t *job);
+
+/* ngx_http_eventbridge_carrier.c: the only owner of subrequests */
+
+ngx_int_t ngx_http_eventbridge_filter_init(ngx_conf_t *cf);
+
+/*
+ * Starts a send of a job.  NGX_OK: it runs, and ends with send->done set and
+ * job->wake posted; send->settled comes first, as soon as a status is there.
+ * NGX_ERROR: it could not be started (no memory, no connection).
+ */
+ngx_int_t ngx_http_eventbridge_send(ngx_http_eventbridge_send_t *send);
+
+/* lets go of a carrier whose sends have all ended; from job->wake only */
+void ngx_http_eventbridge_carrier_free(ngx_http_eventbridge_carrier_t *c);
+
+/* the send that a subrequest works for, or NULL for any other request */
+ngx_http_eventbridge_send_t *ngx_http_eventbridge_request_send(
+    ngx_http_request_t *r);
+
+/* the distinct names of a send's routes, comma-separated, from pool */
+ngx_int_t ngx_http_eventbridge_send_routes(ngx_http_eventbridge_send_t *send,
+    ngx_pool_t *pool, ngx_str_t *names);
+
+/* ngx_http_eventbridge_observe.c */
+
+ngx_int_t ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_eventbridge_health_handler(ngx_http_request_t *r);
+
+/* one line in the audit log for each event that is settled */
+void ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t i);
+
+/* sends body (borrowed, must live as long as r) as the whole answer */
+ngx_int_t ngx_http_eventbridge_respond(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);
+
+/* ngx_http_eventbridge_variables.c */
+
+ngx_int_t ngx_http_eventbridge_add_variables(ngx_conf_t *cf);
+
+
+extern ngx_module_t  ngx_http_eventbridge_module;
+
+
+#endif /* _NGX_HTTP_EVENTBRIDGE_MODULE_H_INCLUDED_ */

@@ -1,0 +1,487 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * What others may see: metrics, health, and the audit line of an event.
+ */
+
+
+#include "ngx_http_eventbridge_module.h"
+
+
+/* figures of a checkpoint that live in its own file */
+#define NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES  14
+
+#define NGX_HTTP_EVENTBRIDGE_ZONE_LABELS   256
+
+
+typedef struct {
+    const char               *name;
+    const char               *type;
+    const char               *help;
+} ngx_http_eventbridge_figure_t;
+
+
+static double ngx_http_eventbridge_figure(ngx_http_eventbridge_zone_t *zone,
+    ngx_eb_checkpoint_facts_t *facts, ngx_uint_t i);
+static ngx_int_t ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
+    ngx_uint_t *nextra);
+static ngx_int_t ngx_http_eventbridge_read_only(ngx_http_request_t *r);
+
+
+/* in this order; ngx_http_eventbridge_figure() has the values */
+
+static ngx_http_eventbridge_figure_t  ngx_http_eventbridge_figures[] = {
+
+    { "eventbridge_checkpoint_usable", "gauge",
+      "1 while this worker can claim events in the zone." },
+
+    { "eventbridge_checkpoint_slots", "gauge",
+      "Marks that the zone can hold." },
+
+    { "eventbridge_checkpoint_used", "gauge",
+      "Marks that are remembered, estimated from a sample." },
+
+    { "eventbridge_checkpoint_claimed", "gauge",
+      "Events that are being delivered, estimated from a sample." },
+
+    { "eventbridge_checkpoint_evictions_total", "counter",
+      "Marks that were dropped within the window for want of room." },
+
+    { "eventbridge_checkpoint_full_total", "counter",
+      "Events refused because no mark could be dropped." },
+
+    { "eventbridge_checkpoint_oldest_age_seconds", "gauge",
+      "Age of the oldest mark seen in the sample." },
+
+    { "eventbridge_checkpoint_effective_window_seconds", "gauge",
+      "Time for which events are really remembered." },
+
+    { "eventbridge_checkpoint_clock_fixes_total", "counter",
+      "Marks from the future that were stamped anew." },
+
+    { "eventbridge_checkpoint_locks_recovered_total", "counter",
+      "Locks taken over from processes that died." },
+
+    { "eventbridge_checkpoint_destinations", "gauge",
+      "Destinations in the zone's registry, 64 at most." },
+
+    { "eventbridge_checkpoint_sync_total", "counter",
+      "Flushes of the zone's file to disk." },
+
+    { "eventbridge_checkpoint_sync_errors_total", "counter",
+      "Flushes that failed." },
+
+    { "eventbridge_checkpoint_sync_seconds", "gauge",
+      "Duration of the last flush." },
+
+    { NULL, NULL, NULL }
+};
+
+
+static ngx_str_t  ngx_http_eventbridge_metrics_type =
+    ngx_string("text/plain; version=0.0.4; charset=utf-8");
+
+static ngx_str_t  ngx_http_eventbridge_health_type =
+    ngx_string("application/json");
+
+
+ngx_int_t
+ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                          rc;
+    ngx_str_t                          text;
+    ngx_uint_t                         n;
+    ngx_eb_stats_extra_t              *extra;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    rc = ngx_http_eventbridge_read_only(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
+
+    extra = ngx_pcalloc(r->pool, (1 + emcf->zones.nelts
+                                      * NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES)
+                                 * sizeof(ngx_eb_stats_extra_t));
+    if (extra == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    extra[0].name = "eventbridge_up";
+    extra[0].type = "gauge";
+    extra[0].help = "1 while this node accepts events, 0 while it exits.";
+    extra[0].value = ngx_exiting ? 0 : 1;
+    n = 1;
+
+    if (ngx_http_eventbridge_zone_extras(r, emcf, extra, &n) != NGX_OK
+        || ngx_eb_stats_render(emcf->stats, r->pool, extra, n, &text)
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_eventbridge_respond(r, NGX_HTTP_OK,
+                                        &ngx_http_eventbridge_metrics_type,
+                                        &text);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
+    ngx_uint_t *nextra)
+{
+    u_char                         *p;
+    ngx_uint_t                      i, k;
+    ngx_eb_out_t                    out;
+    ngx_eb_stats_extra_t           *e;
+    ngx_eb_checkpoint_facts_t      *facts;
+    ngx_http_eventbridge_zone_t   **zones;
+    ngx_http_eventbridge_figure_t  *figure;
+
+    zones = emcf->zones.elts;
+
+    /* the series of one name must stand together */
+
+    for (i = 0; i < emcf->zones.nelts; i++) {
+
+        facts = ngx_pcalloc(r->pool, sizeof(ngx_eb_checkpoint_facts_t));
+        p = ngx_pnalloc(r->pool, NGX_HTTP_EVENTBRIDGE_ZONE_LABELS);
+
+        if (facts == NULL || p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_eb_checkpoint_facts(zones[i]->checkpoint, facts);
+
+        ngx_eb_out_init(&out, p, NGX_HTTP_EVENTBRIDGE_ZONE_LABELS);
+        ngx_eb_out_lit(&out, "zone=");
+        ngx_eb_out_label(&out, &zones[i]->conf.name, 100);
+
+        for (k = 0; ngx_http_eventbridge_figures[k].name; k++) {
+            figure = &ngx_http_eventbridge_figures[k];
+            e = &extra[*nextra + k * emcf->zones.nelts + i];
+
+            e->name = figure->name;
+            e->type = figure->type;
+            e->help = figure->help;
+            e->labels.data = p;
+            e->labels.len = out.pos - p;
+            e->value = ngx_http_eventbridge_figure(zones[i], facts, k);
+        }
+    }
+
+    *nextra += emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES;
+
+    return NGX_OK;
+}
+
+
+static double
+ngx_http_eventbridge_figure(ngx_http_eventbridge_zone_t *zone,
+    ngx_eb_checkpoint_facts_t *facts, ngx_uint_t i)
+{
+    switch (i) {
+
+    case 0:
+        return ngx_eb_checkpoint_usable(zone->checkpoint) ? 1 : 0;
+
+    case 1:
+        return (double) facts->slots;
+
+    case 2:
+        return (double) facts->used;
+
+    case 3:
+        return (double) facts->claimed;
+
+    case 4:
+        return (double) facts->evictions;
+
+    case 5:
+        return (double) facts->full;
+
+    case 6:
+        return (double) facts->oldest;
+
+    case 7:
+        return (double) facts->effective;
+
+    case 8:
+        return (double) facts->clock_fixes;
+
+    case 9:
+        return (double) facts->recovered;
+
+    case 10:
+        return (double) facts->destinations;
+
+    case 11:
+        return (double) facts->syncs;
+
+    case 12:
+        return (double) facts->sync_errors;
+
+    default:
+        return (double) facts->sync_last / 1000;
+    }
+}
+
+
+/*
+ * 503 only when this node cannot accept: then a balancer should pass it by.
+ * What is wrong elsewhere, or was wrong before, is "degraded".
+ */
+
+ngx_int_t
+ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
+{
+    u_char                             *buf;
+    size_t                              size;
+    ngx_int_t                           rc;
+    ngx_str_t                           body;
+    ngx_uint_t                          i, usable, degraded, unhealthy;
+    ngx_eb_out_t                        out, head;
+    ngx_eb_checkpoint_facts_t           facts;
+    ngx_http_eventbridge_zone_t       **zones, *zone;
+    ngx_http_eventbridge_main_conf_t   *emcf;
+
+    rc = ngx_http_eventbridge_read_only(r);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
+
+    size = 128 + emcf->zones.nelts * 1024;
+
+    buf = ngx_pnalloc(r->pool, size + 64);
+    if (buf == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    degraded = 0;
+    unhealthy = ngx_exiting ? 1 : 0;
+
+    /* the verdict is known last, and goes first */
+
+    ngx_eb_out_init(&out, buf + 64, size);
+
+    zones = emcf->zones.elts;
+
+    for (i = 0; i < emcf->zones.nelts; i++) {
+        zone = zones[i];
+
+        ngx_eb_checkpoint_facts(zone->checkpoint, &facts);
+        usable = ngx_eb_checkpoint_usable(zone->checkpoint);
+
+        unhealthy |= !usable;
+        degraded |= facts.corrupt_reset || facts.effective < zone->conf.window;
+
+        ngx_eb_out_raw(&out, ",", i ? 1 : 0);
+        ngx_eb_out_lit(&out, "{\"zone\":");
+        ngx_eb_out_string(&out, &zone->conf.name, 128);
+        ngx_eb_out_lit(&out, ",\"usable\":");
+        ngx_eb_out_raw(&out, usable ? "true" : "false", usable ? 4 : 5);
+        ngx_eb_out_lit(&out, ",\"slots\":");
+        ngx_eb_out_int(&out, facts.slots);
+        ngx_eb_out_lit(&out, ",\"used\":");
+        ngx_eb_out_int(&out, facts.used);
+        ngx_eb_out_lit(&out, ",\"claimed\":");
+        ngx_eb_out_int(&out, facts.claimed);
+        ngx_eb_out_lit(&out, ",\"evictions\":");
+        ngx_eb_out_int(&out, facts.evictions);
+        ngx_eb_out_lit(&out, ",\"window\":");
+        ngx_eb_out_int(&out, zone->conf.window);
+        ngx_eb_out_lit(&out, ",\"effectiveWindow\":");
+        ngx_eb_out_int(&out, facts.effective);
+        ngx_eb_out_lit(&out, ",\"startedEmptyAfterDamage\":");
+        ngx_eb_out_raw(&out, facts.corrupt_reset ? "true" : "false",
+                       facts.corrupt_reset ? 4 : 5);
+        ngx_eb_out_lit(&out, "}");
+    }
+
+    ngx_eb_out_lit(&out, "]}\n");
+
+    ngx_eb_out_init(&head, buf, 64);
+
+    if (unhealthy) {
+        ngx_eb_out_lit(&head, "{\"status\":\"unhealthy\",\"checkpoints\":[");
+
+    } else if (degraded) {
+        ngx_eb_out_lit(&head, "{\"status\":\"degraded\",\"checkpoints\":[");
+
+    } else {
+        ngx_eb_out_lit(&head, "{\"status\":\"healthy\",\"checkpoints\":[");
+    }
+
+    body.len = head.pos - buf;
+    body.data = buf + 64 - body.len;
+
+    ngx_memmove(body.data, buf, body.len);
+
+    body.len += out.pos - (buf + 64);
+
+    return ngx_http_eventbridge_respond(r,
+                                        unhealthy ? NGX_HTTP_SERVICE_UNAVAILABLE
+                                                  : NGX_HTTP_OK,
+                                        &ngx_http_eventbridge_health_type,
+                                        &body);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_read_only(ngx_http_request_t *r)
+{
+    if (r->method != NGX_HTTP_GET && r->method != NGX_HTTP_HEAD) {
+        return NGX_HTTP_NOT_ALLOWED;
+    }
+
+    return ngx_http_discard_request_body(r);
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_respond(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, ngx_str_t *body)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = body->len;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = 1;
+    b->last_buf = (r == r->main);
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+void
+ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
+{
+    u_char                         routes[256], destinations[256];
+    ngx_str_t                      r, d;
+    ngx_time_t                    *tp;
+    ngx_uint_t                     j;
+    ngx_eb_out_t                   ro, de;
+    ngx_eb_event_t                *event;
+    ngx_eb_route_hit_t            *hits;
+    ngx_eb_audit_record_t          record;
+    ngx_http_eventbridge_item_t   *item;
+    ngx_http_eventbridge_route_t  *route;
+
+    static ngx_str_t               none;
+
+    event = &job->batch.events[i];
+    item = &job->items[i];
+    hits = job->hits.elts;
+
+    ngx_memzero(&record, sizeof(ngx_eb_audit_record_t));
+
+    tp = ngx_timeofday();
+
+    record.time = (int64_t) tp->sec * 1000 + tp->msec;
+    record.request_id = &job->request_id;
+    record.location = &job->ingest->name;
+    record.id = &event->id;
+    record.source = &event->source;
+    record.type = &event->type;
+    record.sender = &none;
+    record.region = &event->region;
+    record.reason = event->invalid;
+    record.lag = (event->time == NGX_EB_TIME_UNKNOWN)
+                     ? -1 : ngx_max(record.time - event->time, 0);
+
+    switch (item->state) {
+
+    case NGX_HTTP_EVENTBRIDGE_FORWARDED:
+        record.action = NGX_EB_AUDIT_FORWARDED;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_DUPLICATE:
+        record.action = NGX_EB_AUDIT_DUPLICATE;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_DROPPED:
+        record.action = NGX_EB_AUDIT_DROPPED;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_INVALID:
+        record.action = NGX_EB_AUDIT_INVALID;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_UNROUTED:
+        record.action = NGX_EB_AUDIT_UNROUTED;
+        break;
+
+    case NGX_HTTP_EVENTBRIDGE_GAVE_UP:
+        record.action = NGX_EB_AUDIT_BUSY;
+        break;
+
+    default:
+        record.action = NGX_EB_AUDIT_FAILED;
+    }
+
+    /* one event may go several ways: names are joined */
+
+    ngx_eb_out_init(&ro, routes, sizeof(routes));
+    ngx_eb_out_init(&de, destinations, sizeof(destinations));
+
+    for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
+        route = &job->ingest->routes[hits[j].route];
+
+        if (j > item->hit) {
+            ngx_eb_out_lit(&ro, ",");
+            ngx_eb_out_lit(&de, ",");
+        }
+
+        ngx_eb_out_raw(&ro, route->name.data, route->name.len);
+        ngx_eb_out_raw(&de,
+                job->ingest->destinations[hits[j].destination].uri.data,
+                job->ingest->destinations[hits[j].destination].uri.len);
+
+        if (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_FAILED
+            || record.status == 0)
+        {
+            record.status = job->hit_status[j];
+        }
+    }
+
+    r.data = routes;
+    r.len = ro.pos - routes;
+    d.data = destinations;
+    d.len = de.pos - destinations;
+
+    record.route = &r;
+    record.destination = &d;
+
+    ngx_eb_audit_write(job->conf->audit, &record);
+}

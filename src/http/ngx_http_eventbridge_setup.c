@@ -1,0 +1,774 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * What needs the whole configuration: destinations are looked up among the
+ * locations, checked and hardened, files are mapped, series are named.
+ */
+
+
+#include "ngx_http_eventbridge_module.h"
+
+
+/* room for two labels of 256 bytes and two of 64, escaped */
+#define NGX_HTTP_EVENTBRIDGE_LABELS  2048
+
+
+static ngx_int_t ngx_http_eventbridge_setup_zones(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf);
+static ngx_int_t ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_place_t *place);
+static ngx_int_t ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
+    ngx_http_eventbridge_place_t *place,
+    ngx_http_eventbridge_ingest_t *ingest);
+static ngx_int_t ngx_http_eventbridge_setup_series(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_place_t *place,
+    ngx_http_eventbridge_ingest_t *ingest);
+static void ngx_http_eventbridge_setup_warnings(ngx_conf_t *cf,
+    ngx_http_eventbridge_place_t *place,
+    ngx_http_eventbridge_ingest_t *ingest);
+static ngx_int_t ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
+    ngx_http_eventbridge_place_t *place,
+    ngx_http_eventbridge_ingest_t *ingest, ngx_str_t *uri, u_char *file,
+    ngx_uint_t line);
+static ngx_http_core_loc_conf_t *ngx_http_eventbridge_find_location(
+    ngx_http_core_srv_conf_t *cscf, ngx_str_t *uri);
+static ngx_http_core_loc_conf_t *ngx_http_eventbridge_find_static(
+    ngx_http_location_tree_node_t *node, ngx_str_t *uri);
+static ngx_int_t ngx_http_eventbridge_zone_add(ngx_conf_t *cf,
+    ngx_http_eventbridge_zone_t *zone, ngx_str_t *uri);
+static void ngx_http_eventbridge_harden(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf);
+
+
+ngx_int_t
+ngx_http_eventbridge_setup(ngx_conf_t *cf)
+{
+    u_char                             errstr[NGX_MAX_CONF_ERRSTR];
+    ngx_err_t                          err;
+    ngx_str_t                          name;
+    ngx_uint_t                         i;
+    ngx_http_eventbridge_place_t      *places;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
+
+    if (emcf->places.nelts == 0 && emcf->zones.nelts == 0
+        && !emcf->observed)
+    {
+        return NGX_OK;
+    }
+
+    ngx_str_set(&name, "request_id");
+    emcf->request_id_index = ngx_http_get_variable_index(cf, &name);
+
+    ngx_str_set(&name, "scheme");
+    emcf->scheme_index = ngx_http_get_variable_index(cf, &name);
+
+    if (emcf->request_id_index == NGX_ERROR
+        || emcf->scheme_index == NGX_ERROR)
+    {
+        return NGX_ERROR;
+    }
+
+    /* "nginx -s" reads the configuration too, and must touch nothing */
+
+    if (!ngx_test_config && ngx_process != NGX_PROCESS_SIGNALLER) {
+        emcf->stats = ngx_eb_stats_attach(cf->pool, &emcf->stats_file, cf->log,
+                                          errstr, sizeof(errstr), &err);
+        if (emcf->stats == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, err,
+                          "eventbridge: stats file \"%V\": %s",
+                          &emcf->stats_file, errstr);
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_str_null(&name);
+    emcf->cells = ngx_eb_stats_series(emcf->stats, NGX_EB_STATS_NODE, &name);
+
+    places = emcf->places.elts;
+
+    for (i = 0; i < emcf->places.nelts; i++) {
+        if (ngx_http_eventbridge_setup_place(cf, emcf, &places[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return ngx_http_eventbridge_setup_zones(cf, emcf);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_setup_zones(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf)
+{
+    u_char                         errstr[NGX_MAX_CONF_ERRSTR];
+    ngx_err_t                      err;
+    ngx_int_t                      rc;
+    ngx_uint_t                     i, j;
+    ngx_http_eventbridge_zone_t  **zones, *zone;
+
+    zones = emcf->zones.elts;
+
+    for (i = 0; i < emcf->zones.nelts; i++) {
+        zone = zones[i];
+
+        if (!zone->declared) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown zone \"%V\" of \"eventbridge_checkpoint\": "
+                          "no eventbridge_checkpoint_zone declares it in %s:%ui",
+                          &zone->conf.name, zone->file, zone->line);
+            return NGX_ERROR;
+        }
+
+        for (j = 0; j < i; j++) {
+            if (zones[j]->conf.path.len == zone->conf.path.len
+                && ngx_strncmp(zones[j]->conf.path.data, zone->conf.path.data,
+                               zone->conf.path.len)
+                   == 0)
+            {
+                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                              "zones \"%V\" and \"%V\" of "
+                              "\"eventbridge_checkpoint_zone\" have the same "
+                              "path \"%V\" in %s:%ui", &zones[j]->conf.name,
+                              &zone->conf.name, &zone->conf.path, zone->file,
+                              zone->line);
+                return NGX_ERROR;
+            }
+        }
+
+        /* each 32 bytes of the file hold one mark: rule 5's 64 bits */
+
+        if (zone->uris.nelts > 64) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "zone \"%V\" of \"eventbridge_checkpoint\" has %ui "
+                          "destinations, but only 64 fit in %s:%ui",
+                          &zone->conf.name, zone->uris.nelts, zone->file,
+                          zone->line);
+            return NGX_ERROR;
+        }
+
+        if (ngx_process == NGX_PROCESS_SIGNALLER) {
+            continue;
+        }
+
+        if (ngx_test_config) {
+            rc = ngx_eb_checkpoint_test(&zone->conf, errstr, sizeof(errstr),
+                                        &err);
+
+        } else {
+            zone->checkpoint = ngx_eb_checkpoint_attach(cf->pool, &zone->conf,
+                                                        cf->log, errstr,
+                                                        sizeof(errstr), &err);
+            rc = zone->checkpoint ? NGX_OK : NGX_ERROR;
+        }
+
+        if (rc != NGX_OK) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, err,
+                          "eventbridge_checkpoint_zone \"%V\", path \"%V\": %s "
+                          "in %s:%ui", &zone->conf.name, &zone->conf.path,
+                          errstr, zone->file, zone->line);
+            return NGX_ERROR;
+        }
+
+#if !(NGX_THREADS)
+        if (zone->conf.sync) {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "eventbridge_checkpoint_zone \"%V\" is not flushed: "
+                          "nginx is built without threads in %s:%ui",
+                          &zone->conf.name, zone->file, zone->line);
+        }
+#else
+        if (zone->conf.sync && ngx_thread_pool_add(cf, NULL) == NULL) {
+            return NGX_ERROR;
+        }
+#endif
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_place_t *place)
+{
+    ngx_uint_t                        i;
+    ngx_http_eventbridge_ingest_t    *ingest, **ingests;
+    ngx_http_eventbridge_loc_conf_t  *elcf;
+
+    elcf = place->conf;
+
+    ingest = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_ingest_t));
+    if (ingest == NULL) {
+        return NGX_ERROR;
+    }
+
+    ingests = ngx_array_push(&emcf->ingests);
+    if (ingests == NULL) {
+        return NGX_ERROR;
+    }
+
+    *ingests = ingest;
+
+    elcf->ingest = ingest;
+    ingest->index = emcf->ingests.nelts - 1;
+    ingest->name = place->clcf->name;
+    ingest->ctx = place->cscf->ctx;
+
+    /* the default scope: two locations never meet */
+
+    ingest->scope.len = place->cscf->server_name.len + 1 + ingest->name.len;
+    ingest->scope.data = ngx_pnalloc(cf->pool, ingest->scope.len);
+    if (ingest->scope.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sprintf(ingest->scope.data, "%V %V", &place->cscf->server_name,
+                &ingest->name);
+
+    if (ngx_http_eventbridge_setup_router(cf, place, ingest) != NGX_OK
+        || ngx_http_eventbridge_setup_series(cf, emcf, place, ingest)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < ingest->ndestinations; i++) {
+        ingest->destinations[i].index = emcf->ndestinations++;
+
+        if (elcf->zone
+            && ngx_http_eventbridge_zone_add(cf, elcf->zone,
+                                             &ingest->destinations[i].uri)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    ngx_http_eventbridge_setup_warnings(cf, place, ingest);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
+    ngx_http_eventbridge_place_t *place,
+    ngx_http_eventbridge_ingest_t *ingest)
+{
+    ngx_int_t                           n;
+    ngx_uint_t                          i, nroutes;
+    ngx_eb_route_t                     *route;
+    ngx_http_eventbridge_loc_conf_t    *elcf;
+    ngx_http_eventbridge_route_conf_t  *rc;
+
+    elcf = place->conf;
+    rc = NULL;
+    nroutes = 0;
+
+    if (elcf->routes) {
+        rc = elcf->routes->elts;
+        nroutes = elcf->routes->nelts;
+    }
+
+    if (ngx_array_init(&ingest->router.routes, cf->pool, nroutes + 1,
+                       sizeof(ngx_eb_route_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ingest->router.all = elcf->policy_all;
+
+    ingest->routes = ngx_pcalloc(cf->pool, (nroutes + 1)
+                                       * sizeof(ngx_http_eventbridge_route_t));
+    ingest->destinations = ngx_pcalloc(cf->pool, NGX_EB_ROUTE_MAX_DESTINATIONS
+                                 * sizeof(ngx_http_eventbridge_destination_t));
+    if (ingest->routes == NULL || ingest->destinations == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < nroutes; i++) {
+
+        n = ngx_http_eventbridge_setup_destination(cf, place, ingest,
+                                                   &rc[i].destination,
+                                                   rc[i].file, rc[i].line);
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        route = ngx_array_push(&ingest->router.routes);
+        if (route == NULL) {
+            return NGX_ERROR;
+        }
+
+        route->name = rc[i].name;
+        route->destination = n;
+        route->source = rc[i].source;
+        route->type = rc[i].type;
+        route->metadata = rc[i].metadata;
+
+        ingest->routes[i].name = rc[i].name;
+    }
+
+    ngx_str_set(&ingest->routes[nroutes].name, "unrouted");
+
+    if (elcf->unrouted == NGX_HTTP_EVENTBRIDGE_UNROUTED_SEND) {
+
+        n = ngx_http_eventbridge_setup_destination(cf, place, ingest,
+                                                   &elcf->unrouted_uri,
+                                                   elcf->unrouted_file,
+                                                   elcf->unrouted_line);
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        ingest->unrouted = n;
+    }
+
+    if (nroutes == 0 && elcf->unrouted == NGX_HTTP_EVENTBRIDGE_UNROUTED_DROP) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"eventbridge_ingest\" of location \"%V\" drops every "
+                      "event: it has no \"eventbridge_route\" in %s:%ui",
+                      &ingest->name, place->file, place->line);
+    }
+
+    return NGX_OK;
+}
+
+
+/* the number of the destination in its location; NGX_ERROR: logged */
+
+static ngx_int_t
+ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
+    ngx_http_eventbridge_place_t *place,
+    ngx_http_eventbridge_ingest_t *ingest, ngx_str_t *uri, u_char *file,
+    ngx_uint_t line)
+{
+    ngx_uint_t                           i;
+    ngx_http_core_loc_conf_t            *clcf;
+    ngx_http_eventbridge_destination_t  *d;
+
+    d = ingest->destinations;
+
+    for (i = 0; i < ingest->ndestinations; i++) {
+        if (d[i].uri.len == uri->len
+            && ngx_strncmp(d[i].uri.data, uri->data, uri->len) == 0)
+        {
+            return i;
+        }
+    }
+
+    if (ingest->ndestinations == NGX_EB_ROUTE_MAX_DESTINATIONS) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "too many destinations of \"eventbridge_route\" in "
+                      "location \"%V\": \"%V\" is number 65 in %s:%ui",
+                      &ingest->name, uri, file, line);
+        return NGX_ERROR;
+    }
+
+    clcf = ngx_http_eventbridge_find_location(place->cscf, uri);
+
+    if (clcf == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "unknown destination \"%V\" of \"eventbridge_route\": "
+                      "add \"location = %V { internal; ... }\" to the server "
+                      "in %s:%ui", uri, uri, file, line);
+        return NGX_ERROR;
+    }
+
+    if (clcf == place->clcf) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "destination \"%V\" of \"eventbridge_route\" is its own "
+                      "ingest location in %s:%ui", uri, file, line);
+        return NGX_ERROR;
+    }
+
+    d[i].uri = *uri;
+    d[i].clcf = clcf;
+    d[i].bit = -1;
+
+    ngx_http_eventbridge_harden(cf, clcf);
+
+    if (!clcf->internal && !clcf->named) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "destination \"%V\" of \"eventbridge_route\" can be "
+                      "requested by clients: add \"internal;\" to location "
+                      "\"%V\" in %s:%ui", uri, &clcf->name, file, line);
+    }
+
+    if (clcf->client_max_body_size != 0
+        && (place->clcf->client_max_body_size == 0
+            || clcf->client_max_body_size
+               < place->clcf->client_max_body_size))
+    {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "destination \"%V\" of \"eventbridge_route\" may refuse "
+                      "a large batch: add \"client_max_body_size 0;\" to "
+                      "location \"%V\" in %s:%ui", uri, &clcf->name, file,
+                      line);
+    }
+
+    return ingest->ndestinations++;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_setup_series(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_place_t *place,
+    ngx_http_eventbridge_ingest_t *ingest)
+{
+    u_char                              *buf, *p, *q;
+    ngx_str_t                            labels;
+    ngx_uint_t                           i;
+    ngx_eb_out_t                         out;
+    ngx_eb_route_t                      *routes;
+    ngx_http_eventbridge_destination_t  *d;
+
+    buf = ngx_pnalloc(cf->temp_pool, NGX_HTTP_EVENTBRIDGE_LABELS);
+    if (buf == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_eb_out_init(&out, buf, NGX_HTTP_EVENTBRIDGE_LABELS);
+
+    ngx_eb_out_lit(&out, "server=");
+    ngx_eb_out_label(&out, &place->cscf->server_name, 256);
+    ngx_eb_out_lit(&out, ",location=");
+    ngx_eb_out_label(&out, &ingest->name, 256);
+
+    labels.data = buf;
+    labels.len = out.pos - buf;
+
+    ingest->cells = ngx_eb_stats_series(emcf->stats, NGX_EB_STATS_LOCATION,
+                                        &labels);
+    p = out.pos;
+
+    for (i = 0; i < ingest->ndestinations; i++) {
+        out.pos = p;
+
+        ngx_eb_out_lit(&out, ",destination=");
+        ngx_eb_out_label(&out, &ingest->destinations[i].uri, 64);
+
+        labels.len = out.pos - buf;
+
+        ingest->destinations[i].cells = ngx_eb_stats_series(emcf->stats,
+                                                NGX_EB_STATS_DESTINATION,
+                                                &labels);
+    }
+
+    routes = ingest->router.routes.elts;
+
+    for (i = 0; i <= ingest->router.routes.nelts; i++) {
+        out.pos = p;
+
+        if (i < ingest->router.routes.nelts) {
+            d = &ingest->destinations[routes[i].destination];
+
+        } else if (place->conf->unrouted == NGX_HTTP_EVENTBRIDGE_UNROUTED_SEND)
+        {
+            d = &ingest->destinations[ingest->unrouted];
+
+        } else {
+            break;
+        }
+
+        ngx_eb_out_lit(&out, ",route=");
+        ngx_eb_out_label(&out, &ingest->routes[i].name, 64);
+
+        q = out.pos;
+
+        ngx_eb_out_lit(&out, ",destination=");
+        ngx_eb_out_label(&out, &d->uri, 64);
+
+        labels.len = (out.truncated ? q : out.pos) - buf;
+
+        ingest->routes[i].cells = ngx_eb_stats_series(emcf->stats,
+                                                      NGX_EB_STATS_ROUTE,
+                                                      &labels);
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_eventbridge_setup_warnings(ngx_conf_t *cf,
+    ngx_http_eventbridge_place_t *place,
+    ngx_http_eventbridge_ingest_t *ingest)
+{
+    off_t  max;
+
+    max = place->clcf->client_max_body_size;
+
+    /* a legal event of AWS is up to 1 MB and its envelope a little more */
+
+    if (max != 0 && max < 2 * 1024 * 1024) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "\"client_max_body_size\" of ingest location \"%V\" is "
+                      "%O bytes: a larger body is refused with 413, which "
+                      "senders do not retry; add \"client_max_body_size 2m;\" "
+                      "or more in %s:%ui", &ingest->name, max, place->file,
+                      place->line);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_zone_add(ngx_conf_t *cf,
+    ngx_http_eventbridge_zone_t *zone, ngx_str_t *uri)
+{
+    ngx_str_t   *uris;
+    ngx_uint_t   i;
+
+    uris = zone->uris.elts;
+
+    for (i = 0; i < zone->uris.nelts; i++) {
+        if (uris[i].len == uri->len
+            && ngx_strncmp(uris[i].data, uri->data, uri->len) == 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    uris = ngx_array_push(&zone->uris);
+    if (uris == NULL) {
+        return NGX_ERROR;
+    }
+
+    *uris = *uri;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The location that serves uri: one of that very name, or an internal one
+ * that covers it.  A location that merely happens to match, such as "/", is
+ * none: a misspelled destination would vanish in it.
+ */
+
+static ngx_http_core_loc_conf_t *
+ngx_http_eventbridge_find_location(ngx_http_core_srv_conf_t *cscf,
+    ngx_str_t *uri)
+{
+    ngx_http_core_loc_conf_t  *clcf, *found, **clcfp;
+
+    if (uri->data[0] == '@') {
+
+        for (clcfp = cscf->named_locations; clcfp && *clcfp; clcfp++) {
+            if ((*clcfp)->name.len == uri->len
+                && ngx_strncmp((*clcfp)->name.data, uri->data, uri->len) == 0)
+            {
+                return *clcfp;
+            }
+        }
+
+        return NULL;
+    }
+
+    clcf = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
+    found = NULL;
+
+    /* a location inside a location narrows it down, as for a request */
+
+    while (clcf->static_locations) {
+        clcf = ngx_http_eventbridge_find_static(clcf->static_locations, uri);
+
+        if (clcf == NULL) {
+            break;
+        }
+
+        found = clcf;
+
+        if (clcf->exact_match) {
+            return clcf;
+        }
+    }
+
+#if (NGX_PCRE)
+
+    clcf = cscf->ctx->loc_conf[ngx_http_core_module.ctx_index];
+
+    if ((found == NULL || !found->noregex) && clcf->regex_locations) {
+
+        for (clcfp = clcf->regex_locations; *clcfp; clcfp++) {
+            if (ngx_regex_exec((*clcfp)->regex->regex, uri, NULL, 0) >= 0) {
+                return (*clcfp)->internal ? *clcfp : NULL;
+            }
+        }
+    }
+
+#endif
+
+    if (found
+        && (found->internal
+            || (found->name.len == uri->len
+                && ngx_strncmp(found->name.data, uri->data, uri->len) == 0)))
+    {
+        return found;
+    }
+
+    return NULL;
+}
+
+
+/* as the core's own walk, on a URI instead of a request */
+
+static ngx_http_core_loc_conf_t *
+ngx_http_eventbridge_find_static(ngx_http_location_tree_node_t *node,
+    ngx_str_t *uri)
+{
+    u_char                    *p;
+    size_t                     len, n;
+    ngx_int_t                  rc;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    p = uri->data;
+    len = uri->len;
+    clcf = NULL;
+
+    while (node) {
+
+        n = ngx_min(len, (size_t) node->len);
+        rc = ngx_filename_cmp(p, node->name, n);
+
+        if (rc != 0) {
+            node = (rc < 0) ? node->left : node->right;
+            continue;
+        }
+
+        if (len == (size_t) node->len) {
+            return node->exact ? node->exact : node->inclusive;
+        }
+
+        if (len < (size_t) node->len) {
+            node = node->left;
+            continue;
+        }
+
+        if (node->inclusive == NULL) {
+            node = node->right;
+            continue;
+        }
+
+        clcf = node->inclusive;
+        p += n;
+        len -= n;
+        node = node->tree;
+    }
+
+    return clcf;
+}
+
+
+/*
+ * A destination must not steer nginx by X-Accel-* headers: a hostile one
+ * would turn our POST into an internal read.  nginx acts on them before any
+ * filter of ours, so the location's upstream is told to ignore them.  Its
+ * answer is read unbuffered (a background subrequest that is buffered spools to
+ * disk).  Each of these modules begins its location configuration with
+ * ngx_http_upstream_conf_t.
+ */
+
+static void
+ngx_http_eventbridge_harden(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
+{
+    static const char  *names[] = {
+        "ngx_http_proxy_module",
+        "ngx_http_fastcgi_module",
+        "ngx_http_uwsgi_module",
+        "ngx_http_scgi_module",
+        "ngx_http_grpc_module",
+        NULL
+    };
+
+    ngx_uint_t                 i, n;
+    ngx_module_t             **modules;
+    ngx_http_upstream_conf_t  *ucf;
+
+    modules = cf->cycle->modules;
+
+    for (i = 0; modules[i]; i++) {
+
+        for (n = 0; names[n]; n++) {
+
+            if (modules[i]->type != NGX_HTTP_MODULE
+                || ngx_strcmp(modules[i]->name, names[n]) != 0)
+            {
+                continue;
+            }
+
+            ucf = clcf->loc_conf[modules[i]->ctx_index];
+
+            ucf->ignore_headers |= NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT
+                                   |NGX_HTTP_UPSTREAM_IGN_XA_EXPIRES
+                                   |NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE
+                                   |NGX_HTTP_UPSTREAM_IGN_XA_BUFFERING
+                                   |NGX_HTTP_UPSTREAM_IGN_XA_CHARSET;
+            ucf->ignore_client_abort = 1;
+            ucf->buffering = 0;
+        }
+    }
+}
+
+
+/* the new cycle is accepted: its destinations get their bits */
+
+ngx_int_t
+ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
+{
+    ngx_int_t                            bit;
+    ngx_uint_t                           i, j;
+    ngx_http_eventbridge_zone_t         *zone;
+    ngx_http_eventbridge_place_t        *places;
+    ngx_http_eventbridge_ingest_t       *ingest;
+    ngx_http_eventbridge_main_conf_t    *emcf;
+    ngx_http_eventbridge_destination_t  *d;
+
+    emcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_eventbridge_module);
+
+    if (emcf == NULL || ngx_test_config) {
+        return NGX_OK;
+    }
+
+    places = emcf->places.elts;
+
+    for (i = 0; i < emcf->places.nelts; i++) {
+
+        zone = places[i].conf->zone;
+        ingest = places[i].conf->ingest;
+
+        if (zone == NULL) {
+            continue;
+        }
+
+        for (j = 0; j < ingest->ndestinations; j++) {
+            d = &ingest->destinations[j];
+
+            bit = ngx_eb_checkpoint_destination(zone->checkpoint, &d->uri,
+                                                cycle->log);
+            d->bit = bit;
+
+            if (bit < 0) {
+                ngx_log_error(NGX_LOG_ALERT, cycle->log, 0,
+                              "eventbridge: checkpoint \"%V\" has no free bit "
+                              "for destination \"%V\": its events are answered "
+                              "503 until an old destination is forgotten",
+                              &zone->conf.name, &d->uri);
+                continue;
+            }
+
+            zone->bits |= (uint64_t) 1 << bit;
+        }
+    }
+
+    return NGX_OK;
+}

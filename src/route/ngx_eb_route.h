@@ -1,0 +1,83 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * Routes of one location: conditions in, destinations of each event out.
+ */
+
+
+#ifndef _NGX_EB_ROUTE_H_INCLUDED_
+#define _NGX_EB_ROUTE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_eb_json.h"
+#include "ngx_eb_event.h"
+#include "ngx_eb_regex.h"
+
+
+#define NGX_EB_ROUTE_MAX_DESTINATIONS  64
+#define NGX_EB_ROUTE_MAX_ROUTES        65535   /* numbers are 16 bits */
+
+
+/* metadata.KEY=VALUE */
+
+typedef struct {
+    ngx_str_t                 name;
+    ngx_str_t                 value;
+} ngx_eb_route_metadata_t;
+
+
+/* all conditions that are set must hold */
+
+typedef struct {
+    ngx_str_t                 name;
+    ngx_uint_t                destination;  /* number in its location */
+    ngx_eb_regex_t           *source;       /* NULL: any */
+    ngx_eb_regex_t           *type;         /* NULL: any */
+    ngx_array_t               metadata;     /* ngx_eb_route_metadata_t */
+} ngx_eb_route_t;
+
+
+/* read-only after configuration; filled by the directive's setter */
+
+typedef struct {
+    ngx_array_t               routes;       /* ngx_eb_route_t, in order */
+    ngx_uint_t                all;          /* policy: every match */
+} ngx_eb_router_t;
+
+
+/* per worker and router: which routes a (source, type) pair can reach */
+
+typedef struct ngx_eb_route_memo_s  ngx_eb_route_memo_t;
+
+
+/* one event goes to one destination, by a route: the first that named it */
+
+typedef struct {
+    uint32_t                  event;        /* index in the batch */
+    uint16_t                  destination;
+    uint16_t                  route;
+} ngx_eb_route_hit_t;
+
+
+/* memory from pool, a bounded amount; NULL: no memory */
+ngx_eb_route_memo_t *ngx_eb_route_memo_create(ngx_pool_t *pool,
+    ngx_eb_router_t *router);
+
+/*
+ * Routes the batch: appends to hits (array of ngx_eb_route_hit_t, set up by the
+ * caller), in the order of events; for one event each destination once, in
+ * the order of routes.  Invalid events (event->invalid) have no hit, nor have
+ * unmatched ones.  An event for which a regex hit a limit counts as not matched
+ * by that route, and is counted in *errors, which is set and not added to.
+ * NGX_OK, NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_eb_route_batch(ngx_eb_router_t *router,
+    ngx_eb_route_memo_t *memo, ngx_eb_regex_ctx_t *ctx,
+    ngx_eb_json_t *json, ngx_eb_batch_t *batch, ngx_array_t *hits,
+    ngx_uint_t *errors);
+
+
+#endif /* _NGX_EB_ROUTE_H_INCLUDED_ */

@@ -1,0 +1,1363 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * Stage 1 of simdjson finds the structural characters, checks UTF-8 and
+ * control characters in strings, and masks what is inside of strings.  A
+ * walk over that index checks the rest.  Both only say yes or no: a text
+ * that they refuse is scanned again, byte by byte, for where and why.
+ */
+
+
+#define SIMDJSON_EXCEPTIONS  0
+
+#include <new>
+#include <simdjson.h>
+
+extern "C" {
+#include <ngx_config.h>
+#include <ngx_core.h>
+}
+
+#include "ngx_eb_json.h"
+
+
+#define NGX_EB_JSON_MIN_CAPACITY  (64 * 1024)
+#define NGX_EB_JSON_MAX_DEPTH     1024
+
+#define NGX_EB_JSON_WS            0x01
+#define NGX_EB_JSON_DIGIT         0x02
+#define NGX_EB_JSON_HEX           0x04
+#define NGX_EB_JSON_ESC           0x08
+#define NGX_EB_JSON_WORD          0x10      /* may not touch a scalar */
+
+
+#define ngx_eb_json_is(ch, set)   (ngx_eb_json_class[(u_char) (ch)] & (set))
+
+
+struct ngx_eb_json_parser_s {
+    std::unique_ptr<simdjson::internal::dom_parser_implementation>
+                              impl;
+    size_t                    capacity;     /* of impl, 0: none */
+    uint32_t                 *skip;
+    size_t                    nskip;
+    uint32_t                  stack[NGX_EB_JSON_MAX_DEPTH];
+    u_char                    array[NGX_EB_JSON_MAX_DEPTH];
+};
+
+
+static size_t ngx_eb_json_round(size_t size);
+static ngx_int_t ngx_eb_json_grow(ngx_eb_json_parser_t *parser, size_t len);
+static ngx_int_t ngx_eb_json_grow_skip(ngx_eb_json_parser_t *parser,
+    uint32_t n);
+static ngx_uint_t ngx_eb_json_walk(ngx_eb_json_parser_t *parser,
+    ngx_eb_json_t *json, ngx_uint_t max_depth);
+static inline ngx_uint_t ngx_eb_json_scalar(const u_char *p,
+    const u_char *last);
+static inline ngx_uint_t ngx_eb_json_blank(const u_char *p,
+    const u_char *last);
+static inline const u_char *ngx_eb_json_number(const u_char *p,
+    const u_char *last);
+static ngx_uint_t ngx_eb_json_escapes(const u_char *p, const u_char *last);
+static void ngx_eb_json_diagnose(ngx_eb_json_parser_t *parser,
+    const u_char *data, size_t len, ngx_uint_t max_depth,
+    ngx_eb_json_error_t *err);
+static ngx_eb_json_code_e ngx_eb_json_scan(ngx_eb_json_parser_t *parser,
+    const u_char **pp, const u_char *last, ngx_uint_t max_depth);
+static ngx_eb_json_code_e ngx_eb_json_scan_value(const u_char **pp,
+    const u_char *last);
+static ngx_eb_json_code_e ngx_eb_json_scan_string(const u_char **pp,
+    const u_char *last);
+static ngx_eb_json_code_e ngx_eb_json_scan_number(const u_char **pp,
+    const u_char *last);
+static ngx_int_t ngx_eb_json_utf8(const u_char *p, const u_char *last);
+static inline u_char *ngx_eb_json_string_end(ngx_eb_json_t *json,
+    ngx_eb_json_node_t node);
+static size_t ngx_eb_json_unescape(u_char **pp, u_char *dst);
+static uint32_t ngx_eb_json_hex4(const u_char *p);
+static ngx_uint_t ngx_eb_json_escaped_eq(u_char *p, u_char *last,
+    ngx_str_t *value);
+
+
+static const u_char  ngx_eb_json_class[256] = {
+    /* 0x00 */   0,  0,  0,  0,  0,  0,  0,  0,  0,  1,  1,  0,  0,  1,  0,  0,
+    /* 0x10 */   0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    /*  !"# */   1,  0,  8,  0,  0,  0,  0,  0,  0,  0,  0, 16,  0, 16, 16,  8,
+    /* 0123 */  22, 22, 22, 22, 22, 22, 22, 22, 22, 22,  0,  0,  0,  0,  0,  0,
+    /* @ABC */   0, 20, 20, 20, 20, 20, 20, 16, 16, 16, 16, 16, 16, 16, 16, 16,
+    /* PQRS */  16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16,  0,  8,  0,  0,  0,
+    /* `abc */   0, 20, 28, 20, 20, 20, 28, 16, 16, 16, 16, 16, 16, 16, 24, 16,
+    /* pqrs */  16, 16, 24, 16, 24, 16, 16, 16, 16, 16, 16,  0,  0,  0,  0,  0
+};
+
+
+ngx_eb_json_parser_t *
+ngx_eb_json_parser_create(void)
+{
+    ngx_eb_json_parser_t  *parser;
+
+    parser = new (std::nothrow) ngx_eb_json_parser_t;
+    if (parser == NULL) {
+        return NULL;
+    }
+
+    parser->capacity = 0;
+    parser->skip = NULL;
+    parser->nskip = 0;
+
+    if (ngx_eb_json_grow(parser, 1) != NGX_OK) {
+        ngx_eb_json_parser_destroy(parser);
+        return NULL;
+    }
+
+    return parser;
+}
+
+
+void
+ngx_eb_json_parser_destroy(ngx_eb_json_parser_t *parser)
+{
+    free(parser->skip);
+    delete parser;
+}
+
+
+void
+ngx_eb_json_parser_trim(ngx_eb_json_parser_t *parser, size_t max)
+{
+    max = ngx_eb_json_round(max);
+
+    if (parser->nskip > max) {
+        free(parser->skip);
+        parser->skip = NULL;
+        parser->nskip = 0;
+    }
+
+    if (parser->capacity > max) {
+        parser->capacity = 0;
+
+        /* without memory for less there is none, until the next text */
+
+        if (parser->impl->set_capacity(max) == simdjson::SUCCESS) {
+            parser->capacity = max;
+        }
+    }
+}
+
+
+static size_t
+ngx_eb_json_round(size_t size)
+{
+    size_t  capacity;
+
+    if (size > NGX_EB_JSON_NONE / 2) {
+        return NGX_EB_JSON_NONE;
+    }
+
+    for (capacity = NGX_EB_JSON_MIN_CAPACITY; capacity < size; capacity *= 2) {
+        /* void */
+    }
+
+    return capacity;
+}
+
+
+static ngx_int_t
+ngx_eb_json_grow(ngx_eb_json_parser_t *parser, size_t len)
+{
+    size_t  capacity;
+
+    if (len <= parser->capacity) {
+        return NGX_OK;
+    }
+
+    capacity = ngx_eb_json_round(len);
+    parser->capacity = 0;
+
+    if (!parser->impl) {
+
+        /* the depth is that of stage 2, which is not used */
+
+        if (simdjson::get_active_implementation()
+                ->create_dom_parser_implementation(capacity, 1, parser->impl)
+            != simdjson::SUCCESS)
+        {
+            parser->impl.reset();
+            return NGX_ERROR;
+        }
+
+    } else if (parser->impl->set_capacity(capacity) != simdjson::SUCCESS) {
+        return NGX_ERROR;
+    }
+
+    parser->capacity = capacity;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_eb_json_grow_skip(ngx_eb_json_parser_t *parser, uint32_t n)
+{
+    size_t  nskip;
+
+    if (n <= parser->nskip) {
+        return NGX_OK;
+    }
+
+    nskip = ngx_eb_json_round(n);
+
+    free(parser->skip);
+    parser->nskip = 0;
+
+    parser->skip = (uint32_t *) malloc(nskip * sizeof(uint32_t));
+    if (parser->skip == NULL) {
+        return NGX_ERROR;
+    }
+
+    parser->nskip = nskip;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_eb_json_parse(ngx_eb_json_parser_t *parser, u_char *data, size_t len,
+    ngx_uint_t max_depth, ngx_eb_json_t *json, ngx_eb_json_error_t *err)
+{
+    u_char                *last;
+    const u_char          *esc;
+    simdjson::error_code   rc;
+
+    err->code = NGX_EB_JSON_OK;
+    err->offset = 0;
+
+    /* an offset is never NGX_EB_JSON_NONE */
+
+    if (len >= NGX_EB_JSON_NONE) {
+        err->code = NGX_EB_JSON_E_TOO_LARGE;
+        return NGX_DECLINED;
+    }
+
+    if (len == 0) {
+        err->code = NGX_EB_JSON_E_EMPTY;
+        return NGX_DECLINED;
+    }
+
+    max_depth = ngx_min(max_depth, NGX_EB_JSON_MAX_DEPTH);
+
+    if (ngx_eb_json_grow(parser, len) != NGX_OK) {
+        err->code = NGX_EB_JSON_E_NOMEM;
+        return NGX_DECLINED;
+    }
+
+    rc = parser->impl->stage1(data, len, simdjson::stage1_mode::regular);
+
+    if (rc != simdjson::SUCCESS || parser->impl->n_structural_indexes == 0) {
+        goto invalid;
+    }
+
+    if (ngx_eb_json_grow_skip(parser, parser->impl->n_structural_indexes)
+        != NGX_OK)
+    {
+        err->code = NGX_EB_JSON_E_NOMEM;
+        return NGX_DECLINED;
+    }
+
+    last = data + len;
+
+    json->data = data;
+    json->len = len;
+    json->pos = parser->impl->structural_indexes.get();
+    json->skip = parser->skip;
+    json->n = parser->impl->n_structural_indexes;
+    json->escapes = 0;
+
+    /* stage 1 reserves room for this one and writes it; make it certain */
+
+    json->pos[json->n] = (uint32_t) len;
+
+    if (!ngx_eb_json_walk(parser, json, max_depth)) {
+        goto invalid;
+    }
+
+    /* the walk has seen to it that each backslash is in a string */
+
+    esc = (const u_char *) memchr(data, '\\', len);
+
+    if (esc) {
+        json->escapes = 1;
+
+        if (!ngx_eb_json_escapes(esc, last)) {
+            goto invalid;
+        }
+    }
+
+    return NGX_OK;
+
+invalid:
+
+    ngx_eb_json_diagnose(parser, data, len, max_depth, err);
+
+    return NGX_DECLINED;
+}
+
+
+/*
+ * Every check of an index against n is left out where the node before it is
+ * not the last one, because it is no closing bracket, and the last one is.
+ */
+
+static ngx_uint_t
+ngx_eb_json_walk(ngx_eb_json_parser_t *parser, ngx_eb_json_t *json,
+    ngx_uint_t max_depth)
+{
+    u_char           ch;
+    uint32_t         i, n;
+    ngx_uint_t       depth;
+    const u_char    *data;
+    const uint32_t  *pos;
+
+    data = json->data;
+    pos = json->pos;
+    n = json->n;
+
+    ch = data[pos[0]];
+
+    if (ch != '{' && ch != '[') {
+        return n == 1 && ngx_eb_json_scalar(data + pos[0], data + pos[1]);
+    }
+
+    ch = data[pos[n - 1]];
+
+    if (ch != '}' && ch != ']') {
+        return 0;
+    }
+
+    i = 0;
+    depth = 0;
+
+value:
+
+    /* a value is expected at i */
+
+    ch = data[pos[i]];
+
+    if (ch == '"') {
+
+        /*
+         * Whatever follows the closing quote and is not white space is in
+         * the index itself.
+         */
+
+        if (data[pos[i + 1] - 1] != '"'
+            && !ngx_eb_json_scalar(data + pos[i], data + pos[i + 1]))
+        {
+            return 0;
+        }
+
+        i++;
+        goto next;
+    }
+
+    if (ch == '{') {
+
+        if (depth == max_depth) {
+            return 0;
+        }
+
+        parser->stack[depth] = i;
+        parser->array[depth] = 0;
+        depth++;
+
+        /* n > i + 1: the last node is a closing bracket */
+
+        i++;
+
+        if (data[pos[i]] == '}') {
+            goto close;
+        }
+
+        goto key;
+    }
+
+    if (ch == '[') {
+
+        if (depth == max_depth) {
+            return 0;
+        }
+
+        parser->stack[depth] = i;
+        parser->array[depth] = 1;
+        depth++;
+        i++;
+
+        if (data[pos[i]] == ']') {
+            goto close;
+        }
+
+        goto value;
+    }
+
+    if (!ngx_eb_json_scalar(data + pos[i], data + pos[i + 1])) {
+        return 0;
+    }
+
+    i++;
+
+next:
+
+    /* a comma or a closing bracket is expected at i */
+
+    ch = data[pos[i]];
+
+    if (parser->array[depth - 1]) {
+
+        if (ch == ',') {
+            i++;
+            goto value;
+        }
+
+        if (ch != ']') {
+            return 0;
+        }
+
+        goto close;
+    }
+
+    if (ch != ',') {
+
+        if (ch != '}') {
+            return 0;
+        }
+
+        goto close;
+    }
+
+    i++;
+
+key:
+
+    if (data[pos[i]] != '"') {
+        return 0;
+    }
+
+    if (data[pos[i + 1] - 1] != '"'
+        && !ngx_eb_json_scalar(data + pos[i], data + pos[i + 1]))
+    {
+        return 0;
+    }
+
+    if (data[pos[i + 1]] != ':') {
+        return 0;
+    }
+
+    i += 2;
+    goto value;
+
+close:
+
+    depth--;
+    json->skip[parser->stack[depth]] = i;
+
+    i++;
+
+    if (depth == 0) {
+        return i == n;
+    }
+
+    if (i == n) {
+        return 0;
+    }
+
+    goto next;
+}
+
+
+/* is it one string, number or literal, and white space after it? */
+
+static inline ngx_uint_t
+ngx_eb_json_scalar(const u_char *p, const u_char *last)
+{
+    switch (*p) {
+
+    case '"':
+
+        while (ngx_eb_json_is(last[-1], NGX_EB_JSON_WS)) {
+            last--;
+        }
+
+        return last - p >= 2 && last[-1] == '"';
+
+    case 't':
+        return last - p >= 4 && memcmp(p, "true", 4) == 0
+               && ngx_eb_json_blank(p + 4, last);
+
+    case 'f':
+        return last - p >= 5 && memcmp(p, "false", 5) == 0
+               && ngx_eb_json_blank(p + 5, last);
+
+    case 'n':
+        return last - p >= 4 && memcmp(p, "null", 4) == 0
+               && ngx_eb_json_blank(p + 4, last);
+
+    default:
+        p = ngx_eb_json_number(p, last);
+
+        return p != NULL && ngx_eb_json_blank(p, last);
+    }
+}
+
+
+static inline ngx_uint_t
+ngx_eb_json_blank(const u_char *p, const u_char *last)
+{
+    while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_WS)) {
+        p++;
+    }
+
+    return p == last;
+}
+
+
+/* the end of the number at p, or NULL */
+
+static inline const u_char *
+ngx_eb_json_number(const u_char *p, const u_char *last)
+{
+    const u_char  *start;
+
+    if (*p == '-') {
+        p++;
+    }
+
+    start = p;
+
+    while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
+        p++;
+    }
+
+    if (p == start || (*start == '0' && p - start > 1)) {
+        return NULL;
+    }
+
+    if (p < last && *p == '.') {
+        start = ++p;
+
+        while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
+            p++;
+        }
+
+        if (p == start) {
+            return NULL;
+        }
+    }
+
+    if (p < last && (*p == 'e' || *p == 'E')) {
+        p++;
+
+        if (p < last && (*p == '+' || *p == '-')) {
+            p++;
+        }
+
+        start = p;
+
+        while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
+            p++;
+        }
+
+        if (p == start) {
+            return NULL;
+        }
+    }
+
+    return p;
+}
+
+
+/* are all escapes from the backslash at p on valid? */
+
+static ngx_uint_t
+ngx_eb_json_escapes(const u_char *p, const u_char *last)
+{
+    ngx_uint_t  i;
+
+    do {
+
+        /* here *p is a backslash, in a string that has an end */
+
+        if (p[1] == 'u') {
+
+            if (last - p < 6) {
+                return 0;
+            }
+
+            for (i = 2; i < 6; i++) {
+                if (!ngx_eb_json_is(p[i], NGX_EB_JSON_HEX)) {
+                    return 0;
+                }
+            }
+
+            p += 6;
+
+        } else if (ngx_eb_json_is(p[1], NGX_EB_JSON_ESC)) {
+            p += 2;
+
+        } else {
+            return 0;
+        }
+
+        /* escapes come in swarms: look near before looking far */
+
+        for (i = 0; i < 16 && p < last && *p != '\\'; i++) {
+            p++;
+        }
+
+        if (i == 16) {
+            p = (const u_char *) memchr(p, '\\', last - p);
+        }
+
+    } while (p && p < last);
+
+    return 1;
+}
+
+
+static void
+ngx_eb_json_diagnose(ngx_eb_json_parser_t *parser, const u_char *data,
+    size_t len, ngx_uint_t max_depth, ngx_eb_json_error_t *err)
+{
+    const u_char        *p, *last;
+    ngx_eb_json_code_e   code;
+
+    p = data;
+    last = data + len;
+
+    code = ngx_eb_json_scan(parser, &p, last, max_depth);
+
+    if (code == NGX_EB_JSON_OK) {
+
+        /* refused before, hence not to be accepted now */
+
+        p = data;
+        code = NGX_EB_JSON_E_SYNTAX;
+    }
+
+    if (p < last && *p >= 0x80 && ngx_eb_json_utf8(p, last) < 0) {
+        code = NGX_EB_JSON_E_UTF8;
+    }
+
+    err->code = code;
+    err->offset = p - data;
+}
+
+
+/* leaves the offending byte in *pp */
+
+static ngx_eb_json_code_e
+ngx_eb_json_scan(ngx_eb_json_parser_t *parser, const u_char **pp,
+    const u_char *last, ngx_uint_t max_depth)
+{
+    const u_char        *p;
+    ngx_uint_t           depth, array;
+    ngx_eb_json_code_e   code;
+    enum {
+        st_value = 0,
+        st_first_value,     /* or ] */
+        st_first_key,       /* or } */
+        st_key,
+        st_colon,
+        st_next             /* a comma or a closing bracket, or the end */
+    } state;
+
+    depth = 0;
+    array = 0;
+    state = st_value;
+
+    for (p = *pp; /* void */ ; /* void */ ) {
+
+        while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_WS)) {
+            p++;
+        }
+
+        *pp = p;
+
+        if (depth == 0 && state == st_next) {
+            return (p == last) ? NGX_EB_JSON_OK : NGX_EB_JSON_E_TRAILING;
+        }
+
+        if (p == last) {
+            return (depth == 0) ? NGX_EB_JSON_E_EMPTY
+                                : NGX_EB_JSON_E_TRUNCATED;
+        }
+
+        switch (state) {
+
+        case st_first_value:
+        case st_value:
+
+            if (*p == ']' && state == st_first_value) {
+                goto close;
+            }
+
+            if (*p == '{' || *p == '[') {
+
+                if (depth == max_depth) {
+                    return NGX_EB_JSON_E_DEPTH;
+                }
+
+                array = (*p == '[');
+                parser->array[depth++] = (u_char) array;
+                state = array ? st_first_value : st_first_key;
+
+                p++;
+                break;
+            }
+
+            code = ngx_eb_json_scan_value(pp, last);
+            if (code != NGX_EB_JSON_OK) {
+                return code;
+            }
+
+            p = *pp;
+            state = st_next;
+
+            break;
+
+        case st_first_key:
+        case st_key:
+
+            if (*p == '}' && state == st_first_key) {
+                goto close;
+            }
+
+            if (*p != '"') {
+                return NGX_EB_JSON_E_SYNTAX;
+            }
+
+            code = ngx_eb_json_scan_string(pp, last);
+            if (code != NGX_EB_JSON_OK) {
+                return code;
+            }
+
+            p = *pp;
+            state = st_colon;
+
+            break;
+
+        case st_colon:
+
+            if (*p != ':') {
+                return NGX_EB_JSON_E_SYNTAX;
+            }
+
+            p++;
+            state = st_value;
+
+            break;
+
+        case st_next:
+
+            if (*p == ',') {
+                p++;
+                state = array ? st_value : st_key;
+                break;
+            }
+
+            if (*p != (array ? ']' : '}')) {
+                return NGX_EB_JSON_E_SYNTAX;
+            }
+
+        close:
+
+            p++;
+            depth--;
+            array = depth ? parser->array[depth - 1] : 0;
+            state = st_next;
+        }
+    }
+}
+
+
+static ngx_eb_json_code_e
+ngx_eb_json_scan_value(const u_char **pp, const u_char *last)
+{
+    const char          *word;
+    const u_char        *p;
+    ngx_eb_json_code_e   code;
+
+    p = *pp;
+    code = NGX_EB_JSON_E_LITERAL;
+
+    switch (*p) {
+
+    case '"':
+        return ngx_eb_json_scan_string(pp, last);
+
+    case 't':
+        word = "true";
+        break;
+
+    case 'f':
+        word = "false";
+        break;
+
+    case 'n':
+        word = "null";
+        break;
+
+    default:
+
+        if (!ngx_eb_json_is(*p, NGX_EB_JSON_WORD)) {
+            return NGX_EB_JSON_E_SYNTAX;
+        }
+
+        if ((*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z')) {
+            return NGX_EB_JSON_E_LITERAL;
+        }
+
+        code = ngx_eb_json_scan_number(pp, last);
+        if (code != NGX_EB_JSON_OK) {
+            return code;
+        }
+
+        p = *pp;
+        code = NGX_EB_JSON_E_NUMBER;
+        word = "";
+    }
+
+    while (p < last && *word && *p == (u_char) *word) {
+        p++;
+        word++;
+    }
+
+    *pp = p;
+
+    if (*word) {
+        return (p == last) ? NGX_EB_JSON_E_TRUNCATED : NGX_EB_JSON_E_LITERAL;
+    }
+
+    return (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_WORD)) ? code
+                                                           : NGX_EB_JSON_OK;
+}
+
+
+static ngx_eb_json_code_e
+ngx_eb_json_scan_string(const u_char **pp, const u_char *last)
+{
+    ngx_int_t      n;
+    ngx_uint_t     i;
+    const u_char  *p;
+
+    p = *pp + 1;
+
+    while (p < last) {
+
+        if (*p == '"') {
+            *pp = p + 1;
+            return NGX_EB_JSON_OK;
+        }
+
+        *pp = p;
+
+        if (*p < 0x20) {
+            return NGX_EB_JSON_E_STRING;
+        }
+
+        if (*p >= 0x80) {
+            n = ngx_eb_json_utf8(p, last);
+
+            if (n < 0) {
+                return NGX_EB_JSON_E_UTF8;
+            }
+
+            if (n == 0) {
+                break;
+            }
+
+            p += n;
+            continue;
+        }
+
+        if (*p++ != '\\') {
+            continue;
+        }
+
+        if (p == last) {
+            break;
+        }
+
+        *pp = p;
+
+        if (!ngx_eb_json_is(*p, NGX_EB_JSON_ESC) && *p != 'u') {
+            return NGX_EB_JSON_E_ESCAPE;
+        }
+
+        if (*p++ != 'u') {
+            continue;
+        }
+
+        for (i = 0; i < 4 && p < last; i++, p++) {
+
+            if (!ngx_eb_json_is(*p, NGX_EB_JSON_HEX)) {
+                *pp = p;
+                return NGX_EB_JSON_E_ESCAPE;
+            }
+        }
+    }
+
+    *pp = last;
+
+    return NGX_EB_JSON_E_STRING;
+}
+
+
+static ngx_eb_json_code_e
+ngx_eb_json_scan_number(const u_char **pp, const u_char *last)
+{
+    const u_char  *p;
+    enum {
+        st_sign = 0,
+        st_int,
+        st_zero,
+        st_digits,
+        st_point,
+        st_fraction,
+        st_e,
+        st_e_sign,
+        st_exponent
+    } state;
+
+    state = st_sign;
+
+    for (p = *pp; p < last; p++) {
+        *pp = p;
+
+        if (ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
+
+            switch (state) {
+
+            case st_sign:
+            case st_int:
+                state = (*p == '0') ? st_zero : st_digits;
+                continue;
+
+            case st_zero:
+                return NGX_EB_JSON_E_NUMBER;
+
+            case st_point:
+                state = st_fraction;
+                continue;
+
+            case st_e:
+            case st_e_sign:
+                state = st_exponent;
+                continue;
+
+            default:
+                continue;
+            }
+        }
+
+        if (state == st_sign && *p == '-') {
+            state = st_int;
+            continue;
+        }
+
+        if (*p == '.' && (state == st_zero || state == st_digits)) {
+            state = st_point;
+            continue;
+        }
+
+        if ((*p == 'e' || *p == 'E')
+            && (state == st_zero || state == st_digits
+                || state == st_fraction))
+        {
+            state = st_e;
+            continue;
+        }
+
+        if ((*p == '+' || *p == '-') && state == st_e) {
+            state = st_e_sign;
+            continue;
+        }
+
+        break;
+    }
+
+    *pp = p;
+
+    switch (state) {
+
+    case st_zero:
+    case st_digits:
+    case st_fraction:
+    case st_exponent:
+        return NGX_EB_JSON_OK;
+
+    default:
+        return (p == last) ? NGX_EB_JSON_E_TRUNCATED : NGX_EB_JSON_E_NUMBER;
+    }
+}
+
+
+/*
+ * The length of the UTF-8 sequence at p (>= 0x80), 0 when the text ends in
+ * it, or NGX_ERROR.
+ */
+
+static ngx_int_t
+ngx_eb_json_utf8(const u_char *p, const u_char *last)
+{
+    u_char     low, high;
+    ngx_int_t  i, n;
+
+    low = 0x80;
+    high = 0xbf;
+
+    if (*p >= 0xc2 && *p <= 0xdf) {
+        n = 2;
+
+    } else if (*p >= 0xe0 && *p <= 0xef) {
+        n = 3;
+
+        if (*p == 0xe0) {
+            low = 0xa0;
+
+        } else if (*p == 0xed) {
+            high = 0x9f;
+        }
+
+    } else if (*p >= 0xf0 && *p <= 0xf4) {
+        n = 4;
+
+        if (*p == 0xf0) {
+            low = 0x90;
+
+        } else if (*p == 0xf4) {
+            high = 0x8f;
+        }
+
+    } else {
+        return NGX_ERROR;
+    }
+
+    for (i = 1; i < n; i++) {
+
+        if (p + i == last) {
+            return 0;
+        }
+
+        if (p[i] < low || p[i] > high) {
+            return NGX_ERROR;
+        }
+
+        low = 0x80;
+        high = 0xbf;
+    }
+
+    return n;
+}
+
+
+const char *
+ngx_eb_json_strerror(ngx_eb_json_code_e code)
+{
+    switch (code) {
+
+    case NGX_EB_JSON_OK:
+        return "no error";
+
+    case NGX_EB_JSON_E_EMPTY:
+        return "there is no value";
+
+    case NGX_EB_JSON_E_TOO_LARGE:
+        return "the text is too large";
+
+    case NGX_EB_JSON_E_UTF8:
+        return "the text is not UTF-8";
+
+    case NGX_EB_JSON_E_DEPTH:
+        return "arrays and objects are nested too deeply";
+
+    case NGX_EB_JSON_E_SYNTAX:
+        return "unexpected character";
+
+    case NGX_EB_JSON_E_STRING:
+        return "a string has a control character or no closing quote";
+
+    case NGX_EB_JSON_E_ESCAPE:
+        return "invalid escape sequence in a string";
+
+    case NGX_EB_JSON_E_NUMBER:
+        return "invalid number";
+
+    case NGX_EB_JSON_E_LITERAL:
+        return "a word that is not true, false or null";
+
+    case NGX_EB_JSON_E_TRUNCATED:
+        return "the text ends inside a value";
+
+    case NGX_EB_JSON_E_TRAILING:
+        return "something follows the value";
+
+    case NGX_EB_JSON_E_NOMEM:
+        return "no memory";
+    }
+
+    return "unknown error";
+}
+
+
+/* the closing quote of the string at node */
+
+static inline u_char *
+ngx_eb_json_string_end(ngx_eb_json_t *json, ngx_eb_json_node_t node)
+{
+    u_char  *last;
+
+    last = json->data + json->pos[node + 1] - 1;
+
+    /* only white space is between the quote and the next node */
+
+    while (*last != '"') {
+        last--;
+    }
+
+    return last;
+}
+
+
+ngx_uint_t
+ngx_eb_json_string_raw(ngx_eb_json_t *json, ngx_eb_json_node_t node,
+    ngx_str_t *raw)
+{
+    raw->data = json->data + json->pos[node] + 1;
+    raw->len = ngx_eb_json_string_end(json, node) - raw->data;
+
+    return json->escapes && raw->len
+           && memchr(raw->data, '\\', raw->len) != NULL;
+}
+
+
+ngx_int_t
+ngx_eb_json_string(ngx_eb_json_t *json, ngx_eb_json_node_t node,
+    ngx_pool_t *pool, ngx_str_t *value)
+{
+    u_char     *p, *last, *dst;
+    ngx_str_t   raw;
+
+    if (!ngx_eb_json_string_raw(json, node, &raw)) {
+        *value = raw;
+        return NGX_OK;
+    }
+
+    /* no escape is shorter than what it stands for */
+
+    dst = (u_char *) ngx_pnalloc(pool, raw.len);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    value->data = dst;
+
+    p = raw.data;
+    last = p + raw.len;
+
+    while (p < last) {
+
+        if (*p == '\\') {
+            dst += ngx_eb_json_unescape(&p, dst);
+
+        } else {
+            *dst++ = *p++;
+        }
+    }
+
+    value->len = dst - value->data;
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_eb_json_string_eq(ngx_eb_json_t *json, ngx_eb_json_node_t node,
+    ngx_str_t *value)
+{
+    u_char  *p;
+    size_t   len;
+
+    p = json->data + json->pos[node] + 1;
+    len = ngx_eb_json_string_end(json, node) - p;
+
+    /* with an escape in it a string is shorter than its text */
+
+    if (len < value->len) {
+        return 0;
+    }
+
+    if (len == 0) {
+        return 1;
+    }
+
+    if (!json->escapes || len == value->len) {
+        return len == value->len
+               && ngx_memcmp(p, value->data, len) == 0
+               && (!json->escapes || memchr(p, '\\', len) == NULL);
+    }
+
+    return ngx_eb_json_escaped_eq(p, p + len, value);
+}
+
+
+static ngx_uint_t
+ngx_eb_json_escaped_eq(u_char *p, u_char *last, ngx_str_t *value)
+{
+    u_char   buf[4], *v, *end;
+    size_t   n;
+
+    v = value->data;
+    end = v + value->len;
+
+    while (p < last) {
+
+        if (*p == '\\') {
+            n = ngx_eb_json_unescape(&p, buf);
+
+        } else {
+            buf[0] = *p++;
+            n = 1;
+        }
+
+        if ((size_t) (end - v) < n || ngx_memcmp(v, buf, n) != 0) {
+            return 0;
+        }
+
+        v += n;
+    }
+
+    return v == end;
+}
+
+
+/*
+ * The bytes of the valid escape at *pp, which is moved behind it.  What
+ * follows it is in the same text: a quote at least.
+ */
+
+static size_t
+ngx_eb_json_unescape(u_char **pp, u_char *dst)
+{
+    u_char    ch, *p;
+    uint32_t  u, low;
+
+    p = *pp;
+    ch = p[1];
+
+    if (ch != 'u') {
+        *pp = p + 2;
+
+        switch (ch) {
+
+        case 'b':
+            ch = '\b';
+            break;
+
+        case 'f':
+            ch = '\f';
+            break;
+
+        case 'n':
+            ch = '\n';
+            break;
+
+        case 'r':
+            ch = '\r';
+            break;
+
+        case 't':
+            ch = '\t';
+            break;
+        }
+
+        *dst = ch;
+
+        return 1;
+    }
+
+    u = ngx_eb_json_hex4(p + 2);
+    p += 6;
+
+    if (u >= 0xd800 && u <= 0xdbff && p[0] == '\\' && p[1] == 'u') {
+        low = ngx_eb_json_hex4(p + 2);
+
+        if (low >= 0xdc00 && low <= 0xdfff) {
+            u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
+            p += 6;
+        }
+    }
+
+    *pp = p;
+
+    if (u < 0x80) {
+        dst[0] = (u_char) u;
+        return 1;
+    }
+
+    if (u < 0x800) {
+        dst[0] = (u_char) (0xc0 | (u >> 6));
+        dst[1] = (u_char) (0x80 | (u & 0x3f));
+        return 2;
+    }
+
+    if (u < 0x10000) {
+        dst[0] = (u_char) (0xe0 | (u >> 12));
+        dst[1] = (u_char) (0x80 | ((u >> 6) & 0x3f));
+        dst[2] = (u_char) (0x80 | (u & 0x3f));
+        return 3;
+    }
+
+    dst[0] = (u_char) (0xf0 | (u >> 18));
+    dst[1] = (u_char) (0x80 | ((u >> 12) & 0x3f));
+    dst[2] = (u_char) (0x80 | ((u >> 6) & 0x3f));
+    dst[3] = (u_char) (0x80 | (u & 0x3f));
+
+    return 4;
+}
+
+
+static uint32_t
+ngx_eb_json_hex4(const u_char *p)
+{
+    u_char      ch;
+    uint32_t    u;
+    ngx_uint_t  i;
+
+    for (u = 0, i = 0; i < 4; i++) {
+        ch = (u_char) (p[i] | 0x20);
+        u = (u << 4) | (uint32_t) (ch <= '9' ? ch - '0' : ch - 'a' + 10);
+    }
+
+    return u;
+}
+
+
+ngx_eb_json_node_t
+ngx_eb_json_member(ngx_eb_json_t *json, ngx_eb_json_node_t object,
+    ngx_str_t *name)
+{
+    ngx_eb_json_node_t  key, found;
+
+    found = NGX_EB_JSON_NONE;
+
+    for (key = ngx_eb_json_first(json, object);
+         key != NGX_EB_JSON_NONE;
+         key = ngx_eb_json_after(json, key + 2))
+    {
+        if (ngx_eb_json_string_eq(json, key, name)) {
+            found = key + 2;
+        }
+    }
+
+    return found;
+}
