@@ -200,7 +200,7 @@ my @bad = (
 my @methods = qw/ GET PUT DELETE PATCH OPTIONS PROPFIND LOCK /;
 
 my $t = Test::EventBridge->new(workers => 1, log_level => 'info')
-    ->plan(@bad + @methods * 3 + 51);
+    ->plan(@bad + @methods * 3 + 50);
 
 my $m = $t->mock(1);
 
@@ -327,6 +327,11 @@ is($r->header('Allow'), 'POST', 'HEAD, Allow');
 $c = client($port);
 is($c->request(method => 'PUT', path => '/v1/events', body => 'x' x 100_000)
     ->status(), 405, 'PUT with a body');
+is(post($c, '/v1/events', '[]')->status(), 200, 'next request after it');
+is($c->request(method => 'POST', path => '/v1/events', body => 'x' x 100_000,
+    headers => { 'Content-Encoding' => 'br' })->status(), 415,
+    'encoding, with a long body');
+is(post($c, '/v1/events', '[]')->status(), 200, 'next request after it');
 
 # the other events of a batch with bad ones
 
@@ -420,6 +425,7 @@ $r = $c->response();
 is($r->status() . ' ' . ($r->json() // {})->{error}, '503 timeout',
     'slow body');
 like($r->header('Retry-After') // '', qr/^[1-5]\z/, 'slow body, Retry-After');
+is($r->header('Connection'), 'close', 'slow body, its rest is no request');
 cmp_ok(now() - $begin, '<', scaled(3), 'slow body, in time');
 
 # the deadline is for the whole, however often a byte comes
@@ -474,7 +480,14 @@ my $grown = $t->worker_memory($worker) - $before;
 is($wrong, 0, "$n bad requests, all refused as before");
 is((scalar grep { $_->eof() } @clients), 0, 'connections are kept alive');
 is(join(',', $t->worker_pids()), $worker, 'the same worker');
-cmp_ok($grown, '<', 1_048_576, 'memory of the worker');
+
+SKIP: {
+    # freed memory waits in quarantine there
+    skip 'sanitizer', 1 if $ENV{EB_VALGRIND}
+        || read_file("/proc/$worker/maps") =~ /libasan/;
+
+    cmp_ok($grown, '<', 1_048_576, 'memory of the worker');
+}
 
 ###############################################################################
 

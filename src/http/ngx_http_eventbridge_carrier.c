@@ -19,9 +19,6 @@
 /* a longer answer is not worth a kept connection */
 #define NGX_HTTP_EVENTBRIDGE_MAX_ANSWER     (1024 * 1024)
 
-/* from so many slices on one copy is cheaper than their buffers and iovecs */
-#define NGX_HTTP_EVENTBRIDGE_MAX_SLICES     16
-
 
 static ngx_http_eventbridge_carrier_t *ngx_http_eventbridge_carrier_create(
     ngx_http_eventbridge_job_t *job);
@@ -42,10 +39,6 @@ static ngx_int_t ngx_http_eventbridge_send_key(
     ngx_http_eventbridge_send_t *send, ngx_http_request_t *sr);
 static ngx_int_t ngx_http_eventbridge_send_variables(
     ngx_http_eventbridge_send_t *send, ngx_http_request_t *sr);
-static ngx_int_t ngx_http_eventbridge_send_body(
-    ngx_http_eventbridge_send_t *send, ngx_http_request_t *sr, off_t *len);
-static ngx_int_t ngx_http_eventbridge_slice(ngx_pool_t *pool,
-    ngx_chain_t ***ll, ngx_str_t *s);
 static void ngx_http_eventbridge_enter(ngx_http_request_t *r);
 static void ngx_http_eventbridge_fail(ngx_http_request_t *r);
 static ngx_int_t ngx_http_eventbridge_send_done(ngx_http_request_t *r,
@@ -68,7 +61,6 @@ static struct sockaddr_in  ngx_http_eventbridge_loopback;
 static ngx_str_t  ngx_http_eventbridge_post = ngx_string("POST");
 static ngx_str_t  ngx_http_eventbridge_json = ngx_string("application/json");
 static ngx_str_t  ngx_http_eventbridge_protocol = ngx_string("HTTP/1.1");
-static ngx_str_t  ngx_http_eventbridge_comma = ngx_string(",");
 
 
 static ngx_http_eventbridge_carrier_t *
@@ -775,210 +767,6 @@ ngx_http_eventbridge_send_routes(ngx_http_eventbridge_send_t *send,
 
 
 /*
- * The body: slices of the received bytes inside a container of the wanted
- * kind.  Neighbors in the batch are one slice, with what stands between them.
- */
-
-static ngx_int_t
-ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
-    ngx_http_request_t *sr, off_t *len)
-{
-    u_char                      *p, *end;
-    size_t                       total;
-    ngx_str_t                    s, before, after;
-    ngx_uint_t                   i, n, kind, shape, first, pass;
-    ngx_chain_t                **ll;
-    ngx_eb_event_t              *events;
-    ngx_eb_route_hit_t          *hits;
-    ngx_http_request_body_t     *rb;
-    ngx_http_eventbridge_job_t  *job;
-
-    job = send->job;
-    hits = job->hits.elts;
-    events = job->batch.events;
-    shape = job->batch.shape;
-    kind = job->conf->forward_as;
-
-    rb = ngx_pcalloc(sr->pool, sizeof(ngx_http_request_body_t));
-    if (rb == NULL) {
-        return NGX_ERROR;
-    }
-
-    sr->request_body = rb;
-    ll = &rb->bufs;
-
-    ngx_str_null(&before);
-    ngx_str_null(&after);
-
-    if (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_SAME) {
-        kind = (shape == NGX_EB_BODY_EVENTS)
-                   ? NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS
-               : (shape == NGX_EB_BODY_ARRAY)
-                   ? NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY
-               : NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE;
-    }
-
-    if (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS) {
-        ngx_str_set(&before, "{\"events\":[");
-        ngx_str_set(&after, "]}");
-
-    } else if (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY) {
-        ngx_str_set(&before, "[");
-        ngx_str_set(&after, "]");
-    }
-
-    /* everything goes one way: the body is what was received */
-
-    if (send->nhits == job->batch.nevents
-        && ((kind == NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS
-             && shape == NGX_EB_BODY_EVENTS && !job->batch.siblings)
-            || (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY
-                && shape == NGX_EB_BODY_ARRAY)))
-    {
-        if (ngx_http_eventbridge_slice(sr->pool, &ll, &job->body) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        rb->bufs->buf->last_buf = 1;
-        rb->buf = rb->bufs->buf;
-        *len = job->body.len;
-
-        return NGX_OK;
-    }
-
-    /* the first pass counts, the second writes */
-
-    n = 0;
-    total = before.len + after.len;
-    p = NULL;
-
-    for (pass = 0; pass < 2; pass++) {
-
-        if (pass) {
-
-            if (n > NGX_HTTP_EVENTBRIDGE_MAX_SLICES) {
-                p = ngx_pnalloc(sr->pool, total);
-                if (p == NULL) {
-                    return NGX_ERROR;
-                }
-
-                s.data = p;
-                s.len = total;
-
-                if (ngx_http_eventbridge_slice(sr->pool, &ll, &s) != NGX_OK) {
-                    return NGX_ERROR;
-                }
-
-                p = ngx_cpymem(p, before.data, before.len);
-
-            } else if (before.len
-                       && ngx_http_eventbridge_slice(sr->pool, &ll, &before)
-                          != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-        }
-
-        for (i = 0; i < send->nhits; i++) {
-
-            first = hits[send->hits[i]].event;
-            s = events[first].raw;
-            end = s.data + s.len;
-
-            while (i + 1 < send->nhits
-                   && hits[send->hits[i + 1]].event
-                      == hits[send->hits[i]].event + 1)
-            {
-                i++;
-                end = events[hits[send->hits[i]].event].raw.data
-                      + events[hits[send->hits[i]].event].raw.len;
-            }
-
-            s.len = end - s.data;
-
-            if (pass == 0) {
-                n++;
-                total += s.len + (n > 1 ? 1 : 0);
-                continue;
-            }
-
-            if (p) {
-                if (first != hits[send->hits[0]].event) {
-                    *p++ = ',';
-                }
-
-                p = ngx_cpymem(p, s.data, s.len);
-                continue;
-            }
-
-            if (first != hits[send->hits[0]].event
-                && ngx_http_eventbridge_slice(sr->pool, &ll,
-                                              &ngx_http_eventbridge_comma)
-                   != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-
-            if (ngx_http_eventbridge_slice(sr->pool, &ll, &s) != NGX_OK) {
-                return NGX_ERROR;
-            }
-        }
-    }
-
-    if (p) {
-        ngx_memcpy(p, after.data, after.len);
-
-    } else if (after.len
-               && ngx_http_eventbridge_slice(sr->pool, &ll, &after) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    /* ll points into the last link */
-    ((ngx_chain_t *) ((u_char *) ll - offsetof(ngx_chain_t, next)))
-                                                        ->buf->last_buf = 1;
-    rb->buf = rb->bufs->buf;
-    *len = total;
-
-    return NGX_OK;
-}
-
-
-/*
- * start and end are the slice's own: nginx goes back to start when it tries
- * the next upstream server, and must not find other events there.
- */
-
-static ngx_int_t
-ngx_http_eventbridge_slice(ngx_pool_t *pool, ngx_chain_t ***ll, ngx_str_t *s)
-{
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
-
-    b = ngx_calloc_buf(pool);
-    cl = ngx_alloc_chain_link(pool);
-
-    if (b == NULL || cl == NULL) {
-        return NGX_ERROR;
-    }
-
-    b->start = s->data;
-    b->pos = s->data;
-    b->last = s->data + s->len;
-    b->end = b->last;
-    b->memory = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    **ll = cl;
-    *ll = &cl->next;
-
-    return NGX_OK;
-}
-
-
-/*
  * The subrequest begins at its location, as in a named one: server-level
  * "if", "return" and "rewrite" are meant for clients.
  */
@@ -1104,6 +892,12 @@ ngx_http_eventbridge_header_filter(ngx_http_request_t *r)
     send = ngx_http_eventbridge_request_send(r);
 
     if (send == NULL) {
+        if (r == r->main && r->headers_out.status >= NGX_HTTP_BAD_REQUEST
+            && ngx_http_eventbridge_error_header(r) == NGX_ERROR)
+        {
+            return NGX_ERROR;
+        }
+
         return ngx_http_next_header_filter(r);
     }
 
@@ -1197,6 +991,12 @@ ngx_http_eventbridge_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
     send = ngx_http_eventbridge_request_send(r);
 
     if (send == NULL) {
+        if (r == r->main && in && r->headers_out.status >= NGX_HTTP_BAD_REQUEST
+            && ngx_http_eventbridge_error_body(r, &in) == NGX_ERROR)
+        {
+            return NGX_ERROR;
+        }
+
         return ngx_http_next_body_filter(r, in);
     }
 

@@ -52,6 +52,7 @@ static ngx_int_t ngx_http_eventbridge_finish(ngx_http_request_t *r,
     ngx_uint_t status, ngx_uint_t retry_after, ngx_str_t *body);
 static ngx_int_t ngx_http_eventbridge_out_header(ngx_http_request_t *r,
     const char *name, ngx_str_t *value);
+static ngx_str_t *ngx_http_eventbridge_error_text(ngx_http_request_t *r);
 static void ngx_http_eventbridge_count(ngx_http_request_t *r,
     ngx_uint_t status);
 
@@ -77,12 +78,6 @@ ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r)
         return NGX_HTTP_NOT_FOUND;
     }
 
-    rc = ngx_http_eventbridge_check(r);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
     ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_eventbridge_ctx_t));
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -100,6 +95,12 @@ ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r)
     cln->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_http_eventbridge_module);
+
+    rc = ngx_http_eventbridge_check(r);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
 
     /*
      * The sender's patience began when it had sent its headers.  The timer is
@@ -132,7 +133,10 @@ ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r)
 }
 
 
-/* what the headers alone decide: a refused sender need not send its body */
+/*
+ * What the headers alone decide: a refused sender need not send its body.
+ * NGX_DECLINED: go on; anything else is the handler's result.
+ */
 
 static ngx_int_t
 ngx_http_eventbridge_check(ngx_http_request_t *r)
@@ -169,7 +173,7 @@ ngx_http_eventbridge_check(ngx_http_request_t *r)
                                "Content-Encoding may be gzip or identity", -1);
     }
 
-    return NGX_OK;
+    return NGX_DECLINED;
 }
 
 
@@ -988,6 +992,146 @@ ngx_http_eventbridge_out_header(ngx_http_request_t *r, const char *name,
 }
 
 
+ngx_int_t
+ngx_http_eventbridge_error_header(ngx_http_request_t *r)
+{
+    ngx_http_eventbridge_ctx_t       *ctx;
+    ngx_http_eventbridge_loc_conf_t  *elcf;
+
+    elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+
+    if (!elcf->enabled) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx == NULL) {
+        /* before our handler: a phase refused the request */
+
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_eventbridge_ctx_t));
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+
+        ctx->request = r;
+        ngx_http_set_ctx(r, ctx, ngx_http_eventbridge_module);
+    }
+
+    if (ctx->answered) {
+        return NGX_DECLINED;
+    }
+
+    ctx->answered = 1;
+    ctx->replaced = 1;
+    ctx->result = NGX_HTTP_EVENTBRIDGE_RESULT_REFUSED;
+
+    if (ctx->deadline.timer_set) {
+        ngx_del_timer(&ctx->deadline);
+    }
+
+    ngx_http_eventbridge_count(r, r->headers_out.status);
+
+    ngx_http_clear_content_length(r);
+    ngx_http_clear_last_modified(r);
+
+    r->headers_out.content_length_n = ngx_http_eventbridge_error_text(r)->len;
+    r->headers_out.content_type = ngx_http_eventbridge_json_type;
+    r->headers_out.content_type_len = ngx_http_eventbridge_json_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    ngx_str_null(&r->headers_out.charset);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_error_body(ngx_http_request_t *r, ngx_chain_t **out)
+{
+    ngx_buf_t                   *b;
+    ngx_str_t                   *text;
+    ngx_chain_t                 *cl;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx == NULL || !ctx->replaced) {
+        return NGX_DECLINED;
+    }
+
+    for (cl = *out; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+        cl->buf->file_pos = cl->buf->file_last;
+    }
+
+    /* nginx gives its page in one piece; what follows it is empty */
+
+    ctx->replaced = 0;
+
+    b = ngx_calloc_buf(r->pool);
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    text = ngx_http_eventbridge_error_text(r);
+
+    b->pos = text->data;
+    b->last = text->data + text->len;
+    b->memory = 1;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *out = cl;
+
+    return NGX_OK;
+}
+
+
+static ngx_str_t *
+ngx_http_eventbridge_error_text(ngx_http_request_t *r)
+{
+    static ngx_str_t  too_large = ngx_string(
+        "{\"error\":\"body_too_large\",\"message\":"
+        "\"the body is larger than client_max_body_size\"}\n");
+    static ngx_str_t  timeout = ngx_string(
+        "{\"error\":\"timeout\",\"message\":"
+        "\"the body did not arrive in time\"}\n");
+    static ngx_str_t  refused = ngx_string(
+        "{\"error\":\"refused\",\"message\":"
+        "\"the request may not post here\"}\n");
+    static ngx_str_t  bad = ngx_string(
+        "{\"error\":\"bad_request\",\"message\":"
+        "\"the request is not valid HTTP\"}\n");
+    static ngx_str_t  internal = ngx_string(
+        "{\"error\":\"internal_error\",\"message\":"
+        "\"the request could not be processed\"}\n");
+
+    switch (r->headers_out.status) {
+
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+        return &too_large;
+
+    case NGX_HTTP_REQUEST_TIME_OUT:
+        return &timeout;
+
+    case NGX_HTTP_UNAUTHORIZED:
+    case NGX_HTTP_FORBIDDEN:
+    case NGX_HTTP_NOT_FOUND:
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        return &refused;
+
+    default:
+        return (r->headers_out.status < NGX_HTTP_INTERNAL_SERVER_ERROR)
+                   ? &bad : &internal;
+    }
+}
+
+
 static void
 ngx_http_eventbridge_count(ngx_http_request_t *r, ngx_uint_t status)
 {
@@ -1004,6 +1148,11 @@ ngx_http_eventbridge_count(ngx_http_request_t *r, ngx_uint_t status)
 
     case 400:
         cell = NGX_EB_STATS_L_REQ_400;
+        break;
+
+    case 401:
+    case 403:
+        cell = NGX_EB_STATS_L_REQ_401;
         break;
 
     case 405:

@@ -13,13 +13,8 @@
 /* of a job's memory; see ngx_http_eventbridge_pool_get() */
 #define NGX_HTTP_EVENTBRIDGE_POOL         (128 * 1024)
 
-#define NGX_HTTP_EVENTBRIDGE_NO_ITEM      0xffffffffu
-
 /* subrequests of one job at a time, with "single" */
 #define NGX_HTTP_EVENTBRIDGE_MAX_SINGLE   16
-
-/* a text of this size keeps its index in memory for the next one */
-#define NGX_HTTP_EVENTBRIDGE_KEEP_INDEX   (256 * 1024)
 
 /* milliseconds between looks at an event that another delivery holds */
 #define NGX_HTTP_EVENTBRIDGE_BUSY_FIRST   5
@@ -33,18 +28,6 @@ static ngx_pool_t *ngx_http_eventbridge_pool_get(
     ngx_http_eventbridge_worker_t *w);
 static void ngx_http_eventbridge_pool_put(ngx_http_eventbridge_worker_t *w,
     ngx_pool_t *pool);
-static ngx_int_t ngx_http_eventbridge_job_parse(
-    ngx_http_eventbridge_job_t *job, ngx_http_eventbridge_error_t *err);
-static ngx_int_t ngx_http_eventbridge_job_route(
-    ngx_http_eventbridge_job_t *job, ngx_eb_json_t *json);
-static ngx_int_t ngx_http_eventbridge_job_items(
-    ngx_http_eventbridge_job_t *job);
-static ngx_int_t ngx_http_eventbridge_job_unrouted(
-    ngx_http_eventbridge_job_t *job, ngx_array_t *routed);
-static ngx_int_t ngx_http_eventbridge_job_keys(
-    ngx_http_eventbridge_job_t *job);
-static ngx_int_t ngx_http_eventbridge_job_key(ngx_http_eventbridge_job_t *job,
-    ngx_str_t *scope, ngx_uint_t i);
 static void ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_claimed(void *data, ngx_int_t rc);
 static void ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job,
@@ -71,13 +54,6 @@ static void ngx_http_eventbridge_job_send_stats(
 static void ngx_http_eventbridge_job_commit(ngx_http_eventbridge_job_t *job,
     ngx_eb_store_key_t *keys, ngx_uint_t n);
 static void ngx_http_eventbridge_job_committed(void *data, ngx_int_t rc);
-static void ngx_http_eventbridge_job_settle_item(
-    ngx_http_eventbridge_job_t *job, ngx_uint_t i, ngx_uint_t state);
-static void ngx_http_eventbridge_job_count_item(
-    ngx_http_eventbridge_job_t *job, ngx_uint_t i);
-static void ngx_http_eventbridge_job_count_route(
-    ngx_http_eventbridge_job_t *job, ngx_uint_t route, ngx_uint_t cell);
-static void ngx_http_eventbridge_job_flush(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_give_up(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_busy(ngx_event_t *ev);
 static void ngx_http_eventbridge_job_wake(ngx_event_t *ev);
@@ -143,7 +119,7 @@ ngx_http_eventbridge_job_destroy(ngx_http_eventbridge_job_t *job)
 
     w = job->emcf->worker;
 
-    ngx_http_eventbridge_job_flush(job);
+    ngx_http_eventbridge_count_flush(job);
 
     if (job->delivering) {
         w->deliveries--;
@@ -212,7 +188,7 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
     ngx_int_t   rc;
     ngx_uint_t  i;
 
-    rc = ngx_http_eventbridge_job_parse(job, err);
+    rc = ngx_http_eventbridge_batch_parse(job, err);
 
     if (rc != NGX_OK) {
         return rc;
@@ -232,7 +208,7 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
         }
 
         if (job->conf->zone
-            && ngx_http_eventbridge_job_keys(job) != NGX_OK)
+            && ngx_http_eventbridge_batch_keys(job) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -246,11 +222,11 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
 
     for (i = 0; i < job->batch.nevents; i++) {
         if (job->batch.events[i].invalid) {
-            ngx_http_eventbridge_job_settle_item(job, i,
+            ngx_http_eventbridge_settle(job, i,
                                                 NGX_HTTP_EVENTBRIDGE_INVALID);
 
         } else if (job->items[i].nhits == 0) {
-            ngx_http_eventbridge_job_settle_item(job, i,
+            ngx_http_eventbridge_settle(job, i,
                 (job->conf->unrouted == NGX_HTTP_EVENTBRIDGE_UNROUTED_REJECT)
                     ? NGX_HTTP_EVENTBRIDGE_UNROUTED
                     : NGX_HTTP_EVENTBRIDGE_DROPPED);
@@ -262,392 +238,6 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
     }
 
     ngx_http_eventbridge_job_progress(job);
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_eventbridge_job_parse(ngx_http_eventbridge_job_t *job,
-    ngx_http_eventbridge_error_t *err)
-{
-    ngx_int_t                       rc;
-    ngx_eb_json_t                   json;
-    ngx_eb_json_error_t             jerr;
-    ngx_http_eventbridge_worker_t  *w;
-
-    w = job->emcf->worker;
-
-    rc = ngx_eb_json_parse(w->parser, job->body.data, job->body.len,
-                           job->conf->max_depth, &json, &jerr);
-
-    if (rc != NGX_OK) {
-
-        if (jerr.code == NGX_EB_JSON_E_NOMEM) {
-            return NGX_ERROR;
-        }
-
-        err->status = NGX_HTTP_BAD_REQUEST;
-        err->message = ngx_eb_json_strerror(jerr.code);
-        err->offset = jerr.offset;
-
-        switch (jerr.code) {
-
-        case NGX_EB_JSON_E_EMPTY:
-            err->error = "empty_body";
-            err->offset = -1;
-            break;
-
-        case NGX_EB_JSON_E_DEPTH:
-            err->error = "too_deep";
-            break;
-
-        default:
-            err->error = "invalid_json";
-        }
-
-        rc = NGX_DECLINED;
-        goto done;
-    }
-
-    rc = ngx_eb_batch_split(&json, job->pool, job->conf->max_events,
-                            &job->batch);
-
-    if (rc == NGX_BUSY) {
-        err->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-        err->error = "too_many_events";
-        err->message = "the batch has more events than eventbridge_max_events";
-        err->offset = -1;
-
-        rc = NGX_DECLINED;
-        goto done;
-    }
-
-    if (rc == NGX_DECLINED) {
-        err->status = NGX_HTTP_BAD_REQUEST;
-        err->error = "not_a_batch";
-        err->message = job->batch.error;
-        err->offset = job->batch.offset;
-        goto done;
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_http_eventbridge_job_route(job, &json);
-    }
-
-done:
-
-    ngx_eb_json_parser_trim(w->parser, NGX_HTTP_EVENTBRIDGE_KEEP_INDEX);
-
-    return rc;
-}
-
-
-/* the parser's index is valid only here: all that is needed later is a slice */
-
-static ngx_int_t
-ngx_http_eventbridge_job_route(ngx_http_eventbridge_job_t *job,
-    ngx_eb_json_t *json)
-{
-    ngx_uint_t                      i, errors;
-    ngx_eb_event_t                 *event;
-    ngx_http_eventbridge_worker_t  *w;
-
-    w = job->emcf->worker;
-
-    if (job->batch.nevents == 0) {
-        return NGX_OK;
-    }
-
-    if (job->conf->zone
-        && job->conf->no_id == NGX_HTTP_EVENTBRIDGE_NO_ID_REJECT)
-    {
-        for (i = 0; i < job->batch.nevents; i++) {
-            event = &job->batch.events[i];
-
-            if (event->invalid == NULL && event->id.len == 0) {
-                event->invalid = "no id";
-            }
-        }
-    }
-
-    if (ngx_array_init(&job->hits, job->pool, job->batch.nevents,
-                       sizeof(ngx_eb_route_hit_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    errors = 0;
-
-    if (ngx_eb_route_batch(&job->ingest->router, w->memos[job->ingest->index],
-                           w->regex, json, &job->batch, &job->hits, &errors)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (errors) {
-        ngx_eb_stats_add(job->ingest->cells, NGX_EB_STATS_L_REGEX_ERRORS,
-                         errors);
-    }
-
-    return ngx_http_eventbridge_job_items(job);
-}
-
-
-static ngx_int_t
-ngx_http_eventbridge_job_items(ngx_http_eventbridge_job_t *job)
-{
-    ngx_uint_t                    i;
-    ngx_array_t                   routed;
-    ngx_eb_route_hit_t           *hits;
-    ngx_http_eventbridge_item_t  *item;
-
-    job->items = ngx_pcalloc(job->pool, job->batch.nevents
-                                        * sizeof(ngx_http_eventbridge_item_t));
-    if (job->items == NULL) {
-        return NGX_ERROR;
-    }
-
-    job->open = job->batch.nevents;
-
-    if (job->conf->unrouted == NGX_HTTP_EVENTBRIDGE_UNROUTED_SEND) {
-        routed = job->hits;
-
-        if (ngx_http_eventbridge_job_unrouted(job, &routed) != NGX_OK) {
-            return NGX_ERROR;
-        }
-    }
-
-    for (i = 0; i < job->batch.nevents; i++) {
-        job->items[i].repeat = NGX_HTTP_EVENTBRIDGE_NO_ITEM;
-    }
-
-    hits = job->hits.elts;
-
-    for (i = 0; i < job->hits.nelts; i++) {
-        item = &job->items[hits[i].event];
-
-        if (item->nhits++ == 0) {
-            item->hit = i;
-        }
-
-        ngx_http_eventbridge_job_count_route(job, hits[i].route,
-                                             NGX_EB_STATS_R_MATCHED);
-    }
-
-    return NGX_OK;
-}
-
-
-/* events that no route took get a hit of their own, in their place */
-
-static ngx_int_t
-ngx_http_eventbridge_job_unrouted(ngx_http_eventbridge_job_t *job,
-    ngx_array_t *routed)
-{
-    ngx_uint_t           i, n;
-    ngx_eb_route_hit_t  *from, *to;
-
-    if (ngx_array_init(&job->hits, job->pool,
-                       routed->nelts + job->batch.nevents,
-                       sizeof(ngx_eb_route_hit_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    from = routed->elts;
-    to = job->hits.elts;
-    n = 0;
-
-    for (i = 0; i < job->batch.nevents; i++) {
-
-        if (job->batch.events[i].invalid) {
-            continue;
-        }
-
-        if (n == routed->nelts || from[n].event != i) {
-            to->event = i;
-            to->destination = job->ingest->unrouted;
-            to->route = job->ingest->router.routes.nelts;
-            to++;
-            continue;
-        }
-
-        while (n < routed->nelts && from[n].event == i) {
-            *to++ = from[n++];
-        }
-    }
-
-    job->hits.nelts = to - (ngx_eb_route_hit_t *) job->hits.elts;
-
-    return NGX_OK;
-}
-
-
-/* the keys of routed events, and which of them repeat an earlier one */
-
-static ngx_int_t
-ngx_http_eventbridge_job_keys(ngx_http_eventbridge_job_t *job)
-{
-    uint32_t                     *table, *slot;
-    ngx_str_t                     scope;
-    ngx_uint_t                    i, j, size;
-    ngx_eb_route_hit_t           *hits;
-    ngx_eb_store_key_t           *key;
-    ngx_http_eventbridge_item_t  *item;
-
-    job->store = ngx_eb_checkpoint_store(job->conf->zone->checkpoint);
-
-    job->keys = ngx_pcalloc(job->pool, job->batch.nevents
-                                       * sizeof(ngx_eb_store_key_t));
-    if (job->keys == NULL) {
-        return NGX_ERROR;
-    }
-
-    scope = job->ingest->scope;
-
-    if (job->conf->scope) {
-        if (ngx_http_complex_value(job->client->request, job->conf->scope,
-                                   &scope)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    for (size = 16; size < job->batch.nevents * 2; size *= 2) { /* void */ }
-
-    table = ngx_palloc(job->pool, size * sizeof(uint32_t));
-    if (table == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memset(table, 0xff, size * sizeof(uint32_t));
-
-    hits = job->hits.elts;
-
-    for (i = 0; i < job->batch.nevents; i++) {
-        item = &job->items[i];
-        key = &job->keys[i];
-
-        if (item->nhits == 0) {
-            continue;
-        }
-
-        if (ngx_http_eventbridge_job_key(job, &scope, i) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        if (key->status != NGX_EB_KEY_NEW) {
-            continue;
-        }
-
-        for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
-            if (job->ingest->destinations[hits[j].destination].bit >= 0) {
-                key->want |= (uint64_t) 1
-                       << job->ingest->destinations[hits[j].destination].bit;
-            }
-        }
-
-        for (j = key->lo & (size - 1); /* void */; j = (j + 1) & (size - 1)) {
-            slot = &table[j];
-
-            if (*slot == NGX_HTTP_EVENTBRIDGE_NO_ITEM) {
-                *slot = i;
-                break;
-            }
-
-            if (job->keys[*slot].lo == key->lo
-                && job->keys[*slot].hi == key->hi)
-            {
-                /* rule 3: it shares the first copy's outcome */
-                key->status = NGX_EB_KEY_SKIP;
-                item->state = NGX_HTTP_EVENTBRIDGE_REPEAT;
-                item->repeat = job->items[*slot].repeat;
-                job->items[*slot].repeat = i;
-                break;
-            }
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* length-prefixed, so that no two identities run together */
-
-static ngx_int_t
-ngx_http_eventbridge_job_key(ngx_http_eventbridge_job_t *job,
-    ngx_str_t *scope, ngx_uint_t i)
-{
-    u_char               buf[1024], *start, *p;
-    size_t               len;
-    uint32_t             n;
-    ngx_str_t           *parts[4], none;
-    ngx_uint_t           k;
-    ngx_eb_event_t      *event;
-    ngx_eb_store_key_t  *key;
-
-    event = &job->batch.events[i];
-    key = &job->keys[i];
-
-    ngx_str_null(&none);
-
-    parts[0] = scope;
-    parts[3] = &event->replay_name;
-
-    if (event->id.len) {
-        parts[1] = (job->conf->key == NGX_HTTP_EVENTBRIDGE_KEY_ID)
-                       ? &none : &event->source;
-        parts[2] = &event->id;
-
-    } else {
-        job->items[i].no_id = 1;
-
-        job->counts[NGX_EB_STATS_L_NO_ID]++;
-
-        if (job->conf->no_id == NGX_HTTP_EVENTBRIDGE_NO_ID_PASS) {
-            return NGX_OK;
-        }
-
-        parts[1] = &event->raw;
-        parts[2] = &none;
-        parts[3] = &none;
-    }
-
-    len = 0;
-
-    for (k = 0; k < 4; k++) {
-        len += sizeof(uint32_t) + parts[k]->len;
-    }
-
-    start = buf;
-
-    if (len > sizeof(buf)) {
-        start = ngx_pnalloc(job->pool, len);
-        if (start == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    p = start;
-
-    for (k = 0; k < 4; k++) {
-        n = (uint32_t) parts[k]->len;
-        p = ngx_cpymem(p, &n, sizeof(uint32_t));
-        p = ngx_cpymem(p, parts[k]->data, n);
-    }
-
-    job->store->hash(job->store, start, len, key);
-
-    key->status = NGX_EB_KEY_NEW;
-
-    if (start != buf) {
-        ngx_pfree(job->pool, start);
-    }
 
     return NGX_OK;
 }
@@ -699,7 +289,7 @@ ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job)
                                      NGX_EB_STATS_D_SATURATED, 1);
                 }
 
-                ngx_http_eventbridge_job_settle_item(job, i,
+                ngx_http_eventbridge_settle(job, i,
                                                  NGX_HTTP_EVENTBRIDGE_FAILED);
             }
         }
@@ -757,7 +347,7 @@ ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job, ngx_int_t rc)
 
         if (rc != NGX_OK) {
             job->store_error = 1;
-            ngx_http_eventbridge_job_settle_item(job, i,
+            ngx_http_eventbridge_settle(job, i,
                                                  NGX_HTTP_EVENTBRIDGE_FAILED);
             continue;
         }
@@ -774,7 +364,7 @@ ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job, ngx_int_t rc)
         case NGX_EB_KEY_FULL:
             job->store_error = 1;
             job->keys[i].status = NGX_EB_KEY_SKIP;
-            ngx_http_eventbridge_job_settle_item(job, i,
+            ngx_http_eventbridge_settle(job, i,
                                                  NGX_HTTP_EVENTBRIDGE_FAILED);
             break;
 
@@ -787,7 +377,7 @@ ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job, ngx_int_t rc)
                 job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_ALREADY;
             }
 
-            ngx_http_eventbridge_job_settle_item(job, i,
+            ngx_http_eventbridge_settle(job, i,
                                               NGX_HTTP_EVENTBRIDGE_DUPLICATE);
             break;
 
@@ -823,7 +413,7 @@ ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job, ngx_int_t rc)
                     ngx_http_eventbridge_job_commit(job, &job->keys[i], 1);
                 }
 
-                ngx_http_eventbridge_job_settle_item(job, i,
+                ngx_http_eventbridge_settle(job, i,
                                                  NGX_HTTP_EVENTBRIDGE_FAILED);
             }
         }
@@ -904,7 +494,7 @@ ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
         ngx_http_eventbridge_job_commit(job, &job->keys[i], 1);
     }
 
-    ngx_http_eventbridge_job_settle_item(job, i,
+    ngx_http_eventbridge_settle(job, i,
                                          failed ? NGX_HTTP_EVENTBRIDGE_FAILED
                                             : NGX_HTTP_EVENTBRIDGE_DUPLICATE);
     return 0;
@@ -1210,7 +800,7 @@ ngx_http_eventbridge_job_outcome(ngx_http_eventbridge_send_t *send)
             failed |= (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_FAILED);
         }
 
-        ngx_http_eventbridge_job_settle_item(job, hit->event,
+        ngx_http_eventbridge_settle(job, hit->event,
                                          failed ? NGX_HTTP_EVENTBRIDGE_FAILED
                                             : NGX_HTTP_EVENTBRIDGE_FORWARDED);
     }
@@ -1280,174 +870,6 @@ ngx_http_eventbridge_job_committed(void *data, ngx_int_t rc)
 }
 
 
-/* an item, and those that repeat it, have their outcome */
-
-static void
-ngx_http_eventbridge_job_settle_item(ngx_http_eventbridge_job_t *job,
-    ngx_uint_t i, ngx_uint_t state)
-{
-    uint32_t  next, n;
-
-    job->items[i].state = state;
-    ngx_http_eventbridge_job_count_item(job, i);
-
-    if (state == NGX_HTTP_EVENTBRIDGE_FORWARDED) {
-        state = NGX_HTTP_EVENTBRIDGE_DUPLICATE;
-    }
-
-    for (n = job->items[i].repeat;
-         n != NGX_HTTP_EVENTBRIDGE_NO_ITEM;
-         n = next)
-    {
-        next = job->items[n].repeat;
-
-        job->items[n].state = state;
-        ngx_http_eventbridge_job_count_item(job, n);
-    }
-}
-
-
-static void
-ngx_http_eventbridge_job_count_item(ngx_http_eventbridge_job_t *job,
-    ngx_uint_t i)
-{
-    int64_t                             lag;
-    ngx_uint_t                          j, cell;
-    ngx_time_t                         *tp;
-    ngx_eb_route_hit_t                 *hits;
-    ngx_http_eventbridge_item_t        *item;
-
-    item = &job->items[i];
-
-    job->open--;
-
-    switch (item->state) {
-
-    case NGX_HTTP_EVENTBRIDGE_FORWARDED:
-        job->forwarded++;
-        cell = NGX_EB_STATS_L_FORWARDED;
-        break;
-
-    case NGX_HTTP_EVENTBRIDGE_DUPLICATE:
-        job->duplicates++;
-        cell = NGX_EB_STATS_L_DUPLICATES;
-        break;
-
-    case NGX_HTTP_EVENTBRIDGE_DROPPED:
-        job->dropped++;
-        cell = NGX_EB_STATS_L_DROPPED;
-        break;
-
-    case NGX_HTTP_EVENTBRIDGE_INVALID:
-        job->invalid++;
-        cell = NGX_EB_STATS_L_INVALID;
-        break;
-
-    case NGX_HTTP_EVENTBRIDGE_UNROUTED:
-        job->unrouted++;
-        cell = NGX_EB_STATS_L_UNROUTED;
-        break;
-
-    case NGX_HTTP_EVENTBRIDGE_GAVE_UP:
-        job->busy++;
-        cell = NGX_EB_STATS_L_BUSY;
-        break;
-
-    default: /* NGX_HTTP_EVENTBRIDGE_FAILED */
-        job->failed++;
-        cell = NGX_EB_STATS_L_FAILED;
-    }
-
-    job->counts[cell]++;
-
-    if (cell == NGX_EB_STATS_L_FORWARDED || cell == NGX_EB_STATS_L_DUPLICATES
-        || cell == NGX_EB_STATS_L_DROPPED)
-    {
-        job->counts[NGX_EB_STATS_L_PROCESSED]++;
-    }
-
-    if (cell == NGX_EB_STATS_L_FORWARDED
-        && job->batch.events[i].time != NGX_EB_TIME_UNKNOWN)
-    {
-        tp = ngx_timeofday();
-        lag = (int64_t) tp->sec * 1000 + tp->msec - job->batch.events[i].time;
-        lag = ngx_max(lag, 0);
-
-        job->ingest->cells[NGX_EB_STATS_L_LAG] = lag;
-        ngx_eb_stats_observe_lag(job->counts, lag);
-    }
-
-    hits = job->hits.elts;
-
-    for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
-
-        cell = (item->state == NGX_HTTP_EVENTBRIDGE_DUPLICATE
-                || job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_ALREADY)
-                   ? NGX_EB_STATS_R_DUPLICATES
-               : (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED)
-                   ? NGX_EB_STATS_R_FORWARDED
-               : NGX_EB_STATS_R_FAILED;
-
-        ngx_http_eventbridge_job_count_route(job, hits[j].route, cell);
-    }
-
-    if (job->conf->audit) {
-        ngx_http_eventbridge_audit(job, i);
-    }
-}
-
-
-/*
- * Figures of single events are summed up here, and reach the shared cells by
- * ngx_http_eventbridge_job_flush(): an atomic operation for each would cost
- * more than its routing.  Neighbors mostly take the same route.
- */
-
-static void
-ngx_http_eventbridge_job_count_route(ngx_http_eventbridge_job_t *job,
-    ngx_uint_t route, ngx_uint_t cell)
-{
-    ngx_uint_t  i;
-
-    if (job->counted_route != route) {
-
-        for (i = 0; i < NGX_EB_STATS_R_END; i++) {
-            if (job->route_counts[i]) {
-                ngx_eb_stats_add(job->ingest->routes[job->counted_route].cells,
-                                 i, job->route_counts[i]);
-                job->route_counts[i] = 0;
-            }
-        }
-
-        job->counted_route = route;
-    }
-
-    job->route_counts[cell]++;
-}
-
-
-static void
-ngx_http_eventbridge_job_flush(ngx_http_eventbridge_job_t *job)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_EB_STATS_L_END; i++) {
-        if (job->counts[i]) {
-            ngx_eb_stats_add(job->ingest->cells, i, job->counts[i]);
-            job->counts[i] = 0;
-        }
-    }
-
-    for (i = 0; i < NGX_EB_STATS_R_END; i++) {
-        if (job->route_counts[i]) {
-            ngx_eb_stats_add(job->ingest->routes[job->counted_route].cells, i,
-                             job->route_counts[i]);
-            job->route_counts[i] = 0;
-        }
-    }
-}
-
-
 /* nobody waits for the busy ones any more: whoever holds them settles them */
 
 static void
@@ -1462,7 +884,7 @@ ngx_http_eventbridge_job_give_up(ngx_http_eventbridge_job_t *job)
     for (i = 0; i < job->batch.nevents; i++) {
         if (job->items[i].state == NGX_HTTP_EVENTBRIDGE_BUSY) {
             job->keys[i].status = NGX_EB_KEY_SKIP;
-            ngx_http_eventbridge_job_settle_item(job, i,
+            ngx_http_eventbridge_settle(job, i,
                                                 NGX_HTTP_EVENTBRIDGE_GAVE_UP);
         }
     }
@@ -1586,7 +1008,7 @@ ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job)
 
     /* who has the answer may look at the figures */
 
-    ngx_http_eventbridge_job_flush(job);
+    ngx_http_eventbridge_count_flush(job);
 
     if (job->open == 0 && job->ops == 0 && job->client) {
         ngx_http_eventbridge_answer(job);

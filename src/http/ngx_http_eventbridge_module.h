@@ -40,6 +40,9 @@
 #define NGX_HTTP_EVENTBRIDGE_UNROUTED_SEND    2
 
 
+/* the end of a chain of repeats */
+#define NGX_HTTP_EVENTBRIDGE_NO_ITEM         0xffffffffu
+
 /* pools that a worker keeps for the next jobs */
 #define NGX_HTTP_EVENTBRIDGE_POOLS           16
 
@@ -169,7 +172,7 @@ typedef struct {
 typedef struct {
     ngx_array_t               zones;        /* ngx_http_eventbridge_zone_t * */
     ngx_array_t               places;       /* ngx_http_eventbridge_place_t */
-    ngx_array_t               ingests;      /* ngx_http_eventbridge_ingest_t * */
+    ngx_array_t               ingests;  /* ngx_http_eventbridge_ingest_t * */
     ngx_array_t               audits;       /* ngx_eb_audit_t * */
     ngx_uint_t                ndestinations;
     ngx_str_t                 stats_file;
@@ -352,6 +355,8 @@ struct ngx_http_eventbridge_ctx_s {
     ngx_uint_t                duplicates;
     ngx_uint_t                dropped;
     unsigned                  answered:1;
+    unsigned                  replaced:1;   /* nginx's own error page, by
+                                               JSON */
 };
 
 
@@ -401,6 +406,14 @@ ngx_int_t ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r);
  */
 void ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job);
 
+/*
+ * Header and body of an error that nginx itself answers an ingest request
+ * with, 413 say, are made JSON.  NGX_DECLINED: it is none.
+ */
+ngx_int_t ngx_http_eventbridge_error_header(ngx_http_request_t *r);
+ngx_int_t ngx_http_eventbridge_error_body(ngx_http_request_t *r,
+    ngx_chain_t **out);
+
 /* ngx_http_eventbridge_job.c */
 
 typedef struct {
@@ -429,6 +442,31 @@ void ngx_http_eventbridge_job_destroy(ngx_http_eventbridge_job_t *job);
 /* the client has gone: nobody waits any more */
 void ngx_http_eventbridge_job_detach(ngx_http_eventbridge_job_t *job);
 
+/* ngx_http_eventbridge_batch.c */
+
+/*
+ * Splits job->body into events, routes them, and makes an item of each.
+ * NGX_OK; NGX_DECLINED: refused as *err says; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
+    ngx_http_eventbridge_error_t *err);
+
+/* the keys of routed events; repeats become so.  NGX_OK, NGX_ERROR */
+ngx_int_t ngx_http_eventbridge_batch_keys(ngx_http_eventbridge_job_t *job);
+
+/* ngx_http_eventbridge_settle.c */
+
+/* the item, and those that repeat it, have their outcome */
+void ngx_http_eventbridge_settle(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t i, ngx_uint_t state);
+
+/* one more in a cell (NGX_EB_STATS_R_*) of a route */
+void ngx_http_eventbridge_count_route(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t route, ngx_uint_t cell);
+
+/* the job's own figures reach the shared cells */
+void ngx_http_eventbridge_count_flush(ngx_http_eventbridge_job_t *job);
+
 /* ngx_http_eventbridge_carrier.c: the only owner of subrequests */
 
 ngx_int_t ngx_http_eventbridge_filter_init(ngx_conf_t *cf);
@@ -450,6 +488,12 @@ ngx_http_eventbridge_send_t *ngx_http_eventbridge_request_send(
 /* the distinct names of a send's routes, comma-separated, from pool */
 ngx_int_t ngx_http_eventbridge_send_routes(ngx_http_eventbridge_send_t *send,
     ngx_pool_t *pool, ngx_str_t *names);
+
+/* ngx_http_eventbridge_body.c */
+
+/* gives sr, the subrequest of send, its body and *len; NGX_OK, NGX_ERROR */
+ngx_int_t ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
+    ngx_http_request_t *sr, off_t *len);
 
 /* ngx_http_eventbridge_observe.c */
 

@@ -119,7 +119,8 @@ ngx_http_eventbridge_setup_zones(ngx_conf_t *cf,
         if (!zone->declared) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "unknown zone \"%V\" of \"eventbridge_checkpoint\": "
-                          "no eventbridge_checkpoint_zone declares it in %s:%ui",
+                          "no \"eventbridge_checkpoint_zone\" declares it "
+                          "in %s:%ui",
                           &zone->conf.name, zone->file, zone->line);
             return NGX_ERROR;
         }

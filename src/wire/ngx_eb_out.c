@@ -275,7 +275,7 @@ ngx_eb_out_int(ngx_eb_out_t *out, int64_t value)
         *--p = '-';
     }
 
-    ngx_eb_out_raw(out, p, end - p);
+    ngx_eb_out_raw(out, p, (size_t) (end - p));
 }
 
 
@@ -296,7 +296,7 @@ ngx_eb_out_ms(ngx_eb_out_t *out, int64_t msec)
         *--p = '-';
     }
 
-    ngx_eb_out_raw(out, p, end - p);
+    ngx_eb_out_raw(out, p, (size_t) (end - p));
 }
 
 

@@ -133,7 +133,7 @@ ngx_eb_time_number(u_char *p, u_char *last)
 
     for ( /* void */ ; power > 0; power--) {
 
-        if (value > NGX_EB_TIME_MAX * 1000 / 10) {
+        if (value >= (NGX_EB_TIME_MAX + 1) * 1000 / 10) {
             return NGX_EB_TIME_UNKNOWN;
         }
 

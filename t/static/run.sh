@@ -40,8 +40,8 @@ start() {
         -c "$PWD/conf.examples/quickstart.conf" \
         -g "load_module '$module';"
 
-    if ! curl -sf -o /dev/null --retry 10 --retry-connrefused --max-time 5 \
-              "$url/health"
+    if ! timeout 20 curl -sf -o /dev/null --retry 20 --retry-delay 1 \
+              --retry-connrefused --max-time 5 "$url/health"
     then
         tail -n 20 "$prefix/error.log" >&2
         stop

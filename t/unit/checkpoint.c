@@ -1394,6 +1394,7 @@ chaos(void)
     for (i = 0; i < PROCS; i++) {
 
         if (pid[i] > 0) {
+            __atomic_store_n(&shm->doomed[id[i]], 1, __ATOMIC_SEQ_CST);
             (void) kill(pid[i], SIGKILL);
             (void) waitpid(pid[i], NULL, 0);
         }

@@ -764,10 +764,16 @@ sub _metrics_at {
 
     return $self->{metrics_at} if $self->{metrics_at};
 
-    my ($before) = ($self->{conf} // '')
-        =~ /^(.*?)^[^#\n]*\beventbridge_metrics\s*;/ms or return;
+    my $conf = ($self->{conf} // '') =~ s/^\s*#.*\n//mgr;
+    my ($before) = $conf =~ /^(.*?)\beventbridge_metrics\s*;/s or return;
 
-    ($port) = $before =~ /.*\blisten\s+(?:127\.0\.0\.1:)?(\d+)/s;
+    my ($server) = $before =~ /.*\bserver\s*\{(.*)/s;
+
+    for ($server =~ /\blisten\s+([^;]*);/g) {
+        next if /\b(?:http2|ssl)\b/;
+        ($port) = /^(?:127\.0\.0\.1:)?(\d+)/ if !defined $port;
+    }
+
     ($path) = $before =~ /.*\blocation\s+(?:=\s+)?(\/\S*)\s*\{/s;
 
     return defined $port && defined $path ? [ $port, $path ] : undef;
