@@ -21,6 +21,10 @@ use Time::HiRes qw/ time usleep /;
 
 ###############################################################################
 
+# what the END block needs, however early the end comes
+my $owner = $$;
+my ($dir, %masters);
+
 my $bench = abs_path(dirname($0));
 my $root = dirname($bench);
 
@@ -94,11 +98,9 @@ for (@servers) {
 
 ###############################################################################
 
-my $owner = $$;
-my %masters;
 my @ports;
 
-my $dir = tempdir('eb-bench-XXXXXX', $o{dir} ? (DIR => $o{dir}) : (TMPDIR => 1),
+$dir = tempdir('eb-bench-XXXXXX', $o{dir} ? (DIR => $o{dir}) : (TMPDIR => 1),
     CLEANUP => !$o{keep});
 
 $SIG{INT} = $SIG{TERM} = sub { exit 1 };

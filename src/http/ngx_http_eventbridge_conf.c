@@ -354,7 +354,7 @@ ngx_http_eventbridge_zone_name(ngx_conf_t *cf, ngx_str_t *value,
         return "cannot have a zone called \"off\"";
     }
 
-    size = ngx_parse_size(&s);
+    size = (ssize_t) ngx_parse_offset(&s);
 
     if (size == NGX_ERROR || size < 65536) {
         return ngx_http_eventbridge_refuse(cf, value,
@@ -774,7 +774,7 @@ ngx_http_eventbridge_inflight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    size = ngx_parse_size(&value[1]);
+    size = (ssize_t) ngx_parse_offset(&value[1]);
 
     if (size == NGX_ERROR || size == 0) {
         return ngx_http_eventbridge_refuse(cf, &value[1], NULL);

@@ -253,6 +253,8 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
         return;
     }
 
+    ngx_memzero(&err, sizeof(ngx_http_eventbridge_error_t));
+
     elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
     emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
 

@@ -516,6 +516,7 @@ ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
     total = 0;
 
     ngx_memzero(count, sizeof(count));
+    ngx_memzero(next, sizeof(next));
 
     for (i = 0; i < job->hits.nelts; i++) {
         item = &job->items[hits[i].event];
@@ -848,6 +849,10 @@ ngx_http_eventbridge_job_commit(ngx_http_eventbridge_job_t *job,
     ngx_eb_store_key_t *keys, ngx_uint_t n)
 {
     ngx_int_t  rc;
+
+    if (job->store == NULL) {
+        return;
+    }
 
     rc = job->store->commit(job->store, job->token, keys, n,
                             ngx_http_eventbridge_job_committed, job);

@@ -30,6 +30,11 @@ static ngx_int_t ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
 static ngx_int_t ngx_http_eventbridge_read_only(ngx_http_request_t *r);
 
 
+static ngx_http_eventbridge_figure_t  ngx_http_eventbridge_up =
+    { "eventbridge_up", "gauge",
+      "1 while this node accepts events, 0 while it exits." };
+
+
 /* in this order; ngx_http_eventbridge_figure() has the values */
 
 static ngx_http_eventbridge_figure_t  ngx_http_eventbridge_figures[] = {
@@ -111,9 +116,9 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    extra[0].name = "eventbridge_up";
-    extra[0].type = "gauge";
-    extra[0].help = "1 while this node accepts events, 0 while it exits.";
+    extra[0].name = ngx_http_eventbridge_up.name;
+    extra[0].type = ngx_http_eventbridge_up.type;
+    extra[0].help = ngx_http_eventbridge_up.help;
     extra[0].value = ngx_exiting ? 0 : 1;
     n = 1;
 

@@ -133,8 +133,7 @@ static ngx_str_t  ngx_eb_audit_actions[] = {
     ngx_string("\"failed\""),
     ngx_string("\"busy\""),
     ngx_string("\"invalid\""),
-    ngx_string("\"unrouted\""),
-    ngx_string("\"pending\"")
+    ngx_string("\"unrouted\"")
 };
 
 

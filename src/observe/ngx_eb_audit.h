@@ -29,9 +29,7 @@ typedef enum {
     NGX_EB_AUDIT_FAILED,
     NGX_EB_AUDIT_BUSY,
     NGX_EB_AUDIT_INVALID,
-    NGX_EB_AUDIT_UNROUTED,
-    NGX_EB_AUDIT_PENDING        /* the deadline came first; the delivery goes
-                                   on, and a later line says how it ended */
+    NGX_EB_AUDIT_UNROUTED
 } ngx_eb_audit_action_e;
 
 

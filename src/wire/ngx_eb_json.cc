@@ -56,8 +56,10 @@ static inline ngx_uint_t ngx_eb_json_scalar(const u_char *p,
     const u_char *last);
 static inline ngx_uint_t ngx_eb_json_blank(const u_char *p,
     const u_char *last);
-static inline const u_char *ngx_eb_json_number(const u_char *p,
+static inline ngx_uint_t ngx_eb_json_number(const u_char **pp,
     const u_char *last);
+static inline ngx_uint_t ngx_eb_json_digits(const u_char **pp,
+    const u_char **digits, const u_char *last);
 static ngx_uint_t ngx_eb_json_escapes(const u_char *p, const u_char *last);
 static void ngx_eb_json_diagnose(ngx_eb_json_parser_t *parser,
     const u_char *data, size_t len, ngx_uint_t max_depth,
@@ -68,15 +70,11 @@ static ngx_eb_json_code_e ngx_eb_json_scan_value(const u_char **pp,
     const u_char *last);
 static ngx_eb_json_code_e ngx_eb_json_scan_string(const u_char **pp,
     const u_char *last);
-static ngx_eb_json_code_e ngx_eb_json_scan_number(const u_char **pp,
-    const u_char *last);
 static ngx_int_t ngx_eb_json_utf8(const u_char *p, const u_char *last);
 static inline u_char *ngx_eb_json_string_end(ngx_eb_json_t *json,
     ngx_eb_json_node_t node);
 static size_t ngx_eb_json_unescape(u_char **pp, u_char *dst);
 static uint32_t ngx_eb_json_hex4(const u_char *p);
-static ngx_uint_t ngx_eb_json_escaped_eq(u_char *p, u_char *last,
-    ngx_str_t *value);
 
 
 static const u_char  ngx_eb_json_class[256] = {
@@ -88,6 +86,13 @@ static const u_char  ngx_eb_json_class[256] = {
     /* PQRS */  16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16,  0,  8,  0,  0,  0,
     /* `abc */   0, 20, 28, 20, 20, 20, 28, 16, 16, 16, 16, 16, 16, 16, 24, 16,
     /* pqrs */  16, 16, 24, 16, 24, 16, 16, 16, 16, 16, 16,  0,  0,  0,  0,  0
+};
+
+
+/* what the escapes with a letter stand for, by its low bits */
+
+static const u_char  ngx_eb_json_control[] = {
+    0, 0, '\b', 0, 0, 0, '\f', 0, 0, 0, 0, 0, 0, 0, '\n', 0, 0, 0, '\r', 0, '\t'
 };
 
 
@@ -360,43 +365,29 @@ value:
         goto next;
     }
 
-    if (ch == '{') {
+    if (ch == '{' || ch == '[') {
 
         if (depth == max_depth) {
             return 0;
         }
 
-        parser->stack[depth] = i;
-        parser->array[depth] = 0;
-        depth++;
+        parser->stack[depth] = i++;
+        parser->array[depth++] = (ch == '[');
 
-        /* n > i + 1: the last node is a closing bracket */
+        if (ch == '[') {
 
-        i++;
+            if (data[pos[i]] == ']') {
+                goto close;
+            }
+
+            goto value;
+        }
 
         if (data[pos[i]] == '}') {
             goto close;
         }
 
         goto key;
-    }
-
-    if (ch == '[') {
-
-        if (depth == max_depth) {
-            return 0;
-        }
-
-        parser->stack[depth] = i;
-        parser->array[depth] = 1;
-        depth++;
-        i++;
-
-        if (data[pos[i]] == ']') {
-            goto close;
-        }
-
-        goto value;
     }
 
     if (!ngx_eb_json_scalar(data + pos[i], data + pos[i + 1])) {
@@ -418,20 +409,19 @@ next:
             goto value;
         }
 
-        if (ch != ']') {
-            return 0;
+        if (ch == ']') {
+            goto close;
         }
 
+        return 0;
+    }
+
+    if (ch == '}') {
         goto close;
     }
 
     if (ch != ',') {
-
-        if (ch != '}') {
-            return 0;
-        }
-
-        goto close;
+        return 0;
     }
 
     i++;
@@ -502,9 +492,7 @@ ngx_eb_json_scalar(const u_char *p, const u_char *last)
                && ngx_eb_json_blank(p + 4, last);
 
     default:
-        p = ngx_eb_json_number(p, last);
-
-        return p != NULL && ngx_eb_json_blank(p, last);
+        return ngx_eb_json_number(&p, last) && ngx_eb_json_blank(p, last);
     }
 }
 
@@ -520,36 +508,35 @@ ngx_eb_json_blank(const u_char *p, const u_char *last)
 }
 
 
-/* the end of the number at p, or NULL */
+/* moves *pp behind the number there: 1, or to what is wrong with it: 0 */
 
-static inline const u_char *
-ngx_eb_json_number(const u_char *p, const u_char *last)
+static inline ngx_uint_t
+ngx_eb_json_number(const u_char **pp, const u_char *last)
 {
-    const u_char  *start;
+    const u_char  *p;
+
+    p = *pp;
 
     if (*p == '-') {
         p++;
     }
 
-    start = p;
+    if (p < last && *p == '0') {
+        *pp = ++p;
 
-    while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
-        p++;
-    }
+        if (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
+            return 0;
+        }
 
-    if (p == start || (*start == '0' && p - start > 1)) {
-        return NULL;
+    } else if (!ngx_eb_json_digits(pp, &p, last)) {
+        return 0;
     }
 
     if (p < last && *p == '.') {
-        start = ++p;
+        p++;
 
-        while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
-            p++;
-        }
-
-        if (p == start) {
-            return NULL;
+        if (!ngx_eb_json_digits(pp, &p, last)) {
+            return 0;
         }
     }
 
@@ -560,18 +547,39 @@ ngx_eb_json_number(const u_char *p, const u_char *last)
             p++;
         }
 
-        start = p;
-
-        while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
-            p++;
-        }
-
-        if (p == start) {
-            return NULL;
+        if (!ngx_eb_json_digits(pp, &p, last)) {
+            return 0;
         }
     }
 
-    return p;
+    return 1;
+}
+
+
+/* at least one digit; *pp becomes what is after them */
+
+static inline ngx_uint_t
+ngx_eb_json_digits(const u_char **pp, const u_char **digits,
+    const u_char *last)
+{
+    const u_char  *p;
+
+    for (p = *digits; p < last; p++) {
+
+        if (!ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
+            break;
+        }
+    }
+
+    *pp = p;
+
+    if (p == *digits) {
+        return 0;
+    }
+
+    *digits = p;
+
+    return 1;
 }
 
 
@@ -816,9 +824,9 @@ ngx_eb_json_scan_value(const u_char **pp, const u_char *last)
             return NGX_EB_JSON_E_LITERAL;
         }
 
-        code = ngx_eb_json_scan_number(pp, last);
-        if (code != NGX_EB_JSON_OK) {
-            return code;
+        if (!ngx_eb_json_number(pp, last)) {
+            return (*pp == last) ? NGX_EB_JSON_E_TRUNCATED
+                                 : NGX_EB_JSON_E_NUMBER;
         }
 
         p = *pp;
@@ -912,95 +920,6 @@ ngx_eb_json_scan_string(const u_char **pp, const u_char *last)
 }
 
 
-static ngx_eb_json_code_e
-ngx_eb_json_scan_number(const u_char **pp, const u_char *last)
-{
-    const u_char  *p;
-    enum {
-        st_sign = 0,
-        st_int,
-        st_zero,
-        st_digits,
-        st_point,
-        st_fraction,
-        st_e,
-        st_e_sign,
-        st_exponent
-    } state;
-
-    state = st_sign;
-
-    for (p = *pp; p < last; p++) {
-        *pp = p;
-
-        if (ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
-
-            switch (state) {
-
-            case st_sign:
-            case st_int:
-                state = (*p == '0') ? st_zero : st_digits;
-                continue;
-
-            case st_zero:
-                return NGX_EB_JSON_E_NUMBER;
-
-            case st_point:
-                state = st_fraction;
-                continue;
-
-            case st_e:
-            case st_e_sign:
-                state = st_exponent;
-                continue;
-
-            default:
-                continue;
-            }
-        }
-
-        if (state == st_sign && *p == '-') {
-            state = st_int;
-            continue;
-        }
-
-        if (*p == '.' && (state == st_zero || state == st_digits)) {
-            state = st_point;
-            continue;
-        }
-
-        if ((*p == 'e' || *p == 'E')
-            && (state == st_zero || state == st_digits
-                || state == st_fraction))
-        {
-            state = st_e;
-            continue;
-        }
-
-        if ((*p == '+' || *p == '-') && state == st_e) {
-            state = st_e_sign;
-            continue;
-        }
-
-        break;
-    }
-
-    *pp = p;
-
-    switch (state) {
-
-    case st_zero:
-    case st_digits:
-    case st_fraction:
-    case st_exponent:
-        return NGX_EB_JSON_OK;
-
-    default:
-        return (p == last) ? NGX_EB_JSON_E_TRUNCATED : NGX_EB_JSON_E_NUMBER;
-    }
-}
-
-
 /*
  * The length of the UTF-8 sequence at p (>= 0x80), 0 when the text ends in
  * it, or NGX_ERROR.
@@ -1012,35 +931,16 @@ ngx_eb_json_utf8(const u_char *p, const u_char *last)
     u_char     low, high;
     ngx_int_t  i, n;
 
-    low = 0x80;
-    high = 0xbf;
-
-    if (*p >= 0xc2 && *p <= 0xdf) {
-        n = 2;
-
-    } else if (*p >= 0xe0 && *p <= 0xef) {
-        n = 3;
-
-        if (*p == 0xe0) {
-            low = 0xa0;
-
-        } else if (*p == 0xed) {
-            high = 0x9f;
-        }
-
-    } else if (*p >= 0xf0 && *p <= 0xf4) {
-        n = 4;
-
-        if (*p == 0xf0) {
-            low = 0x90;
-
-        } else if (*p == 0xf4) {
-            high = 0x8f;
-        }
-
-    } else {
+    if (*p < 0xc2 || *p > 0xf4) {
         return NGX_ERROR;
     }
+
+    n = (*p < 0xe0) ? 2 : (*p < 0xf0) ? 3 : 4;
+
+    /* no overlong forms, no surrogates, nothing over U+10FFFF */
+
+    low = (*p == 0xe0) ? 0xa0 : (*p == 0xf0) ? 0x90 : 0x80;
+    high = (*p == 0xed) ? 0x9f : (*p == 0xf4) ? 0x8f : 0xbf;
 
     for (i = 1; i < n; i++) {
 
@@ -1063,49 +963,25 @@ ngx_eb_json_utf8(const u_char *p, const u_char *last)
 const char *
 ngx_eb_json_strerror(ngx_eb_json_code_e code)
 {
-    switch (code) {
+    /* in the order of ngx_eb_json_code_e */
 
-    case NGX_EB_JSON_OK:
-        return "no error";
+    static const char  *sentences[] = {
+        "no error",
+        "there is no value",
+        "the text is too large",
+        "the text is not UTF-8",
+        "arrays and objects are nested too deeply",
+        "unexpected character",
+        "a string has a control character or no closing quote",
+        "invalid escape sequence in a string",
+        "invalid number",
+        "a word that is not true, false or null",
+        "the text ends inside a value",
+        "something follows the value",
+        "no memory"
+    };
 
-    case NGX_EB_JSON_E_EMPTY:
-        return "there is no value";
-
-    case NGX_EB_JSON_E_TOO_LARGE:
-        return "the text is too large";
-
-    case NGX_EB_JSON_E_UTF8:
-        return "the text is not UTF-8";
-
-    case NGX_EB_JSON_E_DEPTH:
-        return "arrays and objects are nested too deeply";
-
-    case NGX_EB_JSON_E_SYNTAX:
-        return "unexpected character";
-
-    case NGX_EB_JSON_E_STRING:
-        return "a string has a control character or no closing quote";
-
-    case NGX_EB_JSON_E_ESCAPE:
-        return "invalid escape sequence in a string";
-
-    case NGX_EB_JSON_E_NUMBER:
-        return "invalid number";
-
-    case NGX_EB_JSON_E_LITERAL:
-        return "a word that is not true, false or null";
-
-    case NGX_EB_JSON_E_TRUNCATED:
-        return "the text ends inside a value";
-
-    case NGX_EB_JSON_E_TRAILING:
-        return "something follows the value";
-
-    case NGX_EB_JSON_E_NOMEM:
-        return "no memory";
-    }
-
-    return "unknown error";
+    return (code <= NGX_EB_JSON_E_NOMEM) ? sentences[code] : "unknown error";
 }
 
 
@@ -1184,11 +1060,12 @@ ngx_uint_t
 ngx_eb_json_string_eq(ngx_eb_json_t *json, ngx_eb_json_node_t node,
     ngx_str_t *value)
 {
-    u_char  *p;
-    size_t   len;
+    u_char  buf[4], *p, *last, *v, *end;
+    size_t  len, n;
 
     p = json->data + json->pos[node] + 1;
-    len = ngx_eb_json_string_end(json, node) - p;
+    last = ngx_eb_json_string_end(json, node);
+    len = last - p;
 
     /* with an escape in it a string is shorter than its text */
 
@@ -1205,16 +1082,6 @@ ngx_eb_json_string_eq(ngx_eb_json_t *json, ngx_eb_json_node_t node,
                && ngx_memcmp(p, value->data, len) == 0
                && (!json->escapes || memchr(p, '\\', len) == NULL);
     }
-
-    return ngx_eb_json_escaped_eq(p, p + len, value);
-}
-
-
-static ngx_uint_t
-ngx_eb_json_escaped_eq(u_char *p, u_char *last, ngx_str_t *value)
-{
-    u_char   buf[4], *v, *end;
-    size_t   n;
 
     v = value->data;
     end = v + value->len;
@@ -1248,40 +1115,14 @@ ngx_eb_json_escaped_eq(u_char *p, u_char *last, ngx_str_t *value)
 static size_t
 ngx_eb_json_unescape(u_char **pp, u_char *dst)
 {
-    u_char    ch, *p;
-    uint32_t  u, low;
+    u_char    *p;
+    uint32_t   u, low;
 
     p = *pp;
-    ch = p[1];
 
-    if (ch != 'u') {
+    if (p[1] != 'u') {
         *pp = p + 2;
-
-        switch (ch) {
-
-        case 'b':
-            ch = '\b';
-            break;
-
-        case 'f':
-            ch = '\f';
-            break;
-
-        case 'n':
-            ch = '\n';
-            break;
-
-        case 'r':
-            ch = '\r';
-            break;
-
-        case 't':
-            ch = '\t';
-            break;
-        }
-
-        *dst = ch;
-
+        *dst = (p[1] <= '\\') ? p[1] : ngx_eb_json_control[p[1] & 0x1f];
         return 1;
     }
 

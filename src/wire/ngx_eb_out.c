@@ -96,6 +96,10 @@ ngx_eb_out_quoted(ngx_eb_out_t *out, ngx_str_t *value, size_t max,
         return 0;
     }
 
+    if (value->len == 0) {
+        return ngx_eb_out_put(out, "\"");
+    }
+
     p = value->data;
     last = p + value->len;
 

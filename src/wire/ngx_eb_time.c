@@ -35,6 +35,10 @@ ngx_eb_time_parse(u_char *data, size_t len)
     int64_t   msec;
     u_char   *last;
 
+    if (len == 0) {
+        return NGX_EB_TIME_UNKNOWN;
+    }
+
     last = data + len;
 
     if (len >= sizeof("yyyy-mm-ddThh:mm:ssZ") - 1 && data[4] == '-') {
