@@ -8,6 +8,7 @@
 #   make fuzz        each fuzz target for FUZZ_SECONDS
 #   make test-asan   the tests under AddressSanitizer and UBSan, twice
 #   make valgrind    the tests under Valgrind
+#   make bench       against plain proxying and Lua; BENCH_FLAGS=
 #   make deb         a Debian package
 #   make deps        install what a build needs; the others do it themselves
 #   make clean       remove build/, which is all that these ever write
@@ -134,7 +135,7 @@ PALLOC_OPT = -O1 -fno-omit-frame-pointer -fsanitize=address \
 ASAN_LIBS = $(foreach lib,libasan libubsan,$(shell \
                 realpath "$$($(CC) -print-file-name=$(lib).so)"))
 
-# t/0*.t do not start nginx
+# what runs no nginx with the module
 NGINX_TESTS = $(filter-out t/0%,$(wildcard $(TESTS)))
 
 test-asan: deps-asan
@@ -154,6 +155,14 @@ valgrind: deps-valgrind
 	+@$(MAKE) --no-print-directory module
 	EB_MODULE="$(CURDIR)/$(OUT)/$(MODULE)" EB_VALGRIND=1 \
 	$(PROVE) $(NGINX_TESTS)
+
+
+# bench/run.pl --help says what BENCH_FLAGS may be; nothing else should run
+
+.PHONY: bench
+bench: deps-bench
+	+@$(MAKE) --no-print-directory module
+	perl bench/run.pl --module "$(CURDIR)/$(OUT)/$(MODULE)" $(BENCH_FLAGS)
 
 
 # checks; t/static/Makefile says what is looked for, and what is not

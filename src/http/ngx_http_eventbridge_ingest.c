@@ -314,7 +314,7 @@ failed:
 
     ngx_http_eventbridge_job_destroy(job);
 
-    if (rc == NGX_DECLINED) {
+    if (rc == NGX_DECLINED && err.message) {
         rc = ngx_http_eventbridge_refuse_request(r, err.status, err.error,
                                                  err.message, err.offset);
 

@@ -230,7 +230,6 @@ ngx_int_t
 ngx_eb_json_parse(ngx_eb_json_parser_t *parser, u_char *data, size_t len,
     ngx_uint_t max_depth, ngx_eb_json_t *json, ngx_eb_json_error_t *err)
 {
-    u_char                *last;
     const u_char          *esc;
     simdjson::error_code   rc;
 
@@ -239,13 +238,8 @@ ngx_eb_json_parse(ngx_eb_json_parser_t *parser, u_char *data, size_t len,
 
     /* an offset is never NGX_EB_JSON_NONE */
 
-    if (len >= NGX_EB_JSON_NONE) {
-        err->code = NGX_EB_JSON_E_TOO_LARGE;
-        return NGX_DECLINED;
-    }
-
-    if (len == 0) {
-        err->code = NGX_EB_JSON_E_EMPTY;
+    if (len == 0 || len >= NGX_EB_JSON_NONE) {
+        err->code = len ? NGX_EB_JSON_E_TOO_LARGE : NGX_EB_JSON_E_EMPTY;
         return NGX_DECLINED;
     }
 
@@ -269,8 +263,6 @@ ngx_eb_json_parse(ngx_eb_json_parser_t *parser, u_char *data, size_t len,
         return NGX_DECLINED;
     }
 
-    last = data + len;
-
     json->data = data;
     json->len = len;
     json->pos = parser->impl->structural_indexes.get();
@@ -293,7 +285,7 @@ ngx_eb_json_parse(ngx_eb_json_parser_t *parser, u_char *data, size_t len,
     if (esc) {
         json->escapes = 1;
 
-        if (!ngx_eb_json_escapes(esc, last)) {
+        if (!ngx_eb_json_escapes(esc, data + len)) {
             goto invalid;
         }
     }
@@ -365,29 +357,36 @@ value:
         goto next;
     }
 
-    if (ch == '{' || ch == '[') {
+    if (ch == '{') {
 
         if (depth == max_depth) {
             return 0;
         }
 
         parser->stack[depth] = i++;
-        parser->array[depth++] = (ch == '[');
-
-        if (ch == '[') {
-
-            if (data[pos[i]] == ']') {
-                goto close;
-            }
-
-            goto value;
-        }
+        parser->array[depth++] = 0;
 
         if (data[pos[i]] == '}') {
             goto close;
         }
 
         goto key;
+    }
+
+    if (ch == '[') {
+
+        if (depth == max_depth) {
+            return 0;
+        }
+
+        parser->stack[depth] = i++;
+        parser->array[depth++] = 1;
+
+        if (data[pos[i]] == ']') {
+            goto close;
+        }
+
+        goto value;
     }
 
     if (!ngx_eb_json_scalar(data + pos[i], data + pos[i + 1])) {
@@ -681,8 +680,9 @@ ngx_eb_json_scan(ngx_eb_json_parser_t *parser, const u_char **pp,
     depth = 0;
     array = 0;
     state = st_value;
+    code = NGX_EB_JSON_OK;
 
-    for (p = *pp; /* void */ ; /* void */ ) {
+    for (p = *pp; code == NGX_EB_JSON_OK; /* void */ ) {
 
         while (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_WS)) {
             p++;
@@ -723,10 +723,6 @@ ngx_eb_json_scan(ngx_eb_json_parser_t *parser, const u_char **pp,
             }
 
             code = ngx_eb_json_scan_value(pp, last);
-            if (code != NGX_EB_JSON_OK) {
-                return code;
-            }
-
             p = *pp;
             state = st_next;
 
@@ -744,10 +740,6 @@ ngx_eb_json_scan(ngx_eb_json_parser_t *parser, const u_char **pp,
             }
 
             code = ngx_eb_json_scan_string(pp, last);
-            if (code != NGX_EB_JSON_OK) {
-                return code;
-            }
-
             p = *pp;
             state = st_colon;
 
@@ -784,6 +776,8 @@ ngx_eb_json_scan(ngx_eb_json_parser_t *parser, const u_char **pp,
             state = st_next;
         }
     }
+
+    return code;
 }
 
 

@@ -18,7 +18,7 @@ asan="$test dpkg-dev patch"
 
 valgrind="$test valgrind"
 
-bench="$test wrk libnginx-mod-http-lua lua-cjson"
+bench="$test libnginx-mod-http-lua lua-cjson"
 
 deb="$run dpkg-dev debhelper"
 
