@@ -11,7 +11,7 @@
 
 
 /* the least block, and what any input may expand to */
-#define NGX_EB_GUNZIP_MIN   (64 * 1024)
+#define NGX_EB_GUNZIP_MIN   65536
 
 /* a window of 32 KB, the gzip format and no other */
 #define NGX_EB_GUNZIP_BITS  (15 + 16)
@@ -63,7 +63,6 @@ ngx_eb_gunzip_run(z_stream *z, ngx_pool_t *pool, ngx_str_t *in, size_t max,
     ngx_str_t *out, const char **error)
 {
     int      rc;
-    u_char   byte;
     uInt     given, room;
     size_t   size, left;
 
@@ -74,7 +73,7 @@ ngx_eb_gunzip_run(z_stream *z, ngx_pool_t *pool, ngx_str_t *in, size_t max,
 
     for ( ;; ) {
 
-        if (out->len == size && size < max
+        if (out->len == size && (size < max || out->data == NULL)
             && ngx_eb_gunzip_grow(pool, out, &size, max) != NGX_OK)
         {
             return NGX_ERROR;
@@ -85,28 +84,20 @@ ngx_eb_gunzip_run(z_stream *z, ngx_pool_t *pool, ngx_str_t *in, size_t max,
         given = (uInt) ngx_min(left, NGX_MAX_INT32_VALUE);
         z->avail_in = given;
 
-        if (out->len < size) {
-            room = (uInt) ngx_min(size - out->len, NGX_MAX_INT32_VALUE);
+        /* when full: a trailer may still come, one more byte may not */
 
-            z->next_out = out->data + out->len;
-            z->avail_out = room;
+        room = (uInt) ngx_min(size - out->len, NGX_MAX_INT32_VALUE);
 
-            rc = inflate(z, Z_NO_FLUSH);
+        z->next_out = out->data + out->len;
+        z->avail_out = room ? room : 1;
 
+        rc = inflate(z, Z_NO_FLUSH);
+
+        if (room) {
             out->len += room - z->avail_out;
 
-        } else {
-
-            /* full: a trailer may still come, one more byte may not */
-
-            z->next_out = &byte;
-            z->avail_out = 1;
-
-            rc = inflate(z, Z_NO_FLUSH);
-
-            if (z->avail_out == 0) {
-                return NGX_BUSY;
-            }
+        } else if (z->avail_out == 0) {
+            return NGX_BUSY;
         }
 
         left -= given - z->avail_in;
@@ -144,6 +135,8 @@ ngx_eb_gunzip_run(z_stream *z, ngx_pool_t *pool, ngx_str_t *in, size_t max,
 }
 
 
+/* a block has a byte more than size, for what is one too many */
+
 static ngx_int_t
 ngx_eb_gunzip_grow(ngx_pool_t *pool, ngx_str_t *out, size_t *size, size_t max)
 {
@@ -153,7 +146,7 @@ ngx_eb_gunzip_grow(ngx_pool_t *pool, ngx_str_t *out, size_t *size, size_t max)
     n = *size ? *size : NGX_EB_GUNZIP_MIN / 2;
     n = (n > max / 2) ? max : n * 2;
 
-    p = ngx_palloc(pool, n);
+    p = ngx_palloc(pool, n + 1);
     if (p == NULL) {
         return NGX_ERROR;
     }

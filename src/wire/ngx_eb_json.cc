@@ -521,11 +521,10 @@ ngx_eb_json_number(const u_char **pp, const u_char *last)
     }
 
     if (p < last && *p == '0') {
-        *pp = ++p;
 
-        if (p < last && ngx_eb_json_is(*p, NGX_EB_JSON_DIGIT)) {
-            return 0;
-        }
+        /* a digit after it touches the number, which is as wrong */
+
+        *pp = ++p;
 
     } else if (!ngx_eb_json_digits(pp, &p, last)) {
         return 0;
