@@ -61,8 +61,7 @@ usage: perl bench/run.pl [options]
     --servers LIST    module,proxy,lua
     --zone SIZE       of the checkpoint (256m)
     --sync TIME|off   of the checkpoint (1s)
-    --dir DIR         where files are put (the system's temporary directory);
-                      a tmpfs takes the disk out of the figures
+    --dir DIR         where files are put (/dev/shm, if there is one)
     --nginx FILE      the nginx to run
     --module FILE     the module
     --modules DIR     where the Lua module is
@@ -99,6 +98,9 @@ for (@servers) {
 ###############################################################################
 
 my @ports;
+
+# a tmpfs takes the disk out of the figures
+$o{dir} ||= '/dev/shm' if -w '/dev/shm';
 
 $dir = tempdir('eb-bench-XXXXXX', $o{dir} ? (DIR => $o{dir}) : (TMPDIR => 1),
     CLEANUP => !$o{keep});
@@ -218,15 +220,19 @@ sub half_load {
     my %figures;
 
     printf "%-19s %10s %10s %9s %9s\n", "$case, audit $audit",
-        '', 'at req/s', 'p50 us', 'p99 us';
+        'us/batch', 'at req/s', 'p50 us', 'p99 us';
 
     for my $round (0 .. $o{rounds} - 1) {
         for my $server ($round % 2 ? qw/ module proxy /
             : qw/ proxy module /)
         {
-            my (undef, undef, $got, $p50, $p99) = run_load($server,
+            my $before = ticks($worker{$server});
+            my ($requests, undef, $got, $p50, $p99) = run_load($server,
                 $case, $audit, '-t', $o{seconds}, '-r', $rate);
 
+            push @{$figures{$server}{us}},
+                (ticks($worker{$server}) - $before)
+                / sysconf(_SC_CLK_TCK) * 1e6 / $requests;
             push @{$figures{$server}{rate}}, $got;
             push @{$figures{$server}{p50}}, $p50;
             push @{$figures{$server}{p99}}, $p99;
@@ -236,13 +242,14 @@ sub half_load {
     for my $server (qw/ module proxy /) {
         my $f = $figures{$server};
 
-        printf "  %-17s %10s %10.0f %9.0f %9.0f\n", $server, '',
-            median(@{$f->{rate}}), median(@{$f->{p50}}),
+        printf "  %-17s %10.1f %10.0f %9.0f %9.0f\n", $server,
+            median(@{$f->{us}}), median(@{$f->{rate}}), median(@{$f->{p50}}),
             median(@{$f->{p99}});
     }
 
-    printf "  p99, x proxy %.1f\n\n", median(ratios($figures{module}{p99},
-        $figures{proxy}{p99}));
+    printf "  x proxy: CPU %.2f, p99 %.1f\n\n",
+        median(ratios($figures{module}{us}, $figures{proxy}{us})),
+        median(ratios($figures{module}{p99}, $figures{proxy}{p99}));
 }
 
 

@@ -163,6 +163,8 @@ typedef struct {
     ngx_uint_t               *dest_deliveries;
     ngx_pool_t               *pools[NGX_HTTP_EVENTBRIDGE_POOLS];
     ngx_uint_t                npools;       /* that are free */
+    uint64_t                  id_seed[2];   /* of request ids */
+    uint64_t                  id_count;
     ngx_connection_t          dummy;        /* what timers' data must be */
     ngx_event_t               heartbeat;
     ngx_msec_t                renewed;

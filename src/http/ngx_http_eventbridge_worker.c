@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include <openssl/rand.h>
 
 #if (NGX_THREADS)
 #include <ngx_thread_pool.h>
@@ -126,6 +127,11 @@ ngx_http_eventbridge_worker_create(ngx_cycle_t *cycle,
         if (w->memos[i] == NULL) {
             return NGX_ERROR;
         }
+    }
+
+    if (RAND_bytes((u_char *) w->id_seed, sizeof(w->id_seed)) != 1) {
+        ngx_ssl_error(NGX_LOG_EMERG, cycle->log, 0, "RAND_bytes() failed");
+        return NGX_ERROR;
     }
 
     w->dummy.fd = (ngx_socket_t) -1;
