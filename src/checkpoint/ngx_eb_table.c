@@ -11,16 +11,71 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#if (__SSE2__)
+#include <emmintrin.h>
+#endif
+
 
 /* a small region has too uneven a share of the keys */
 #define NGX_EB_TABLE_WIDTH_MIN  64
 
 #define NGX_EB_TABLE_LINE       64      /* of the processor's cache */
 
+/* so few free slots in the emptier bucket are worth a closer look */
+#define NGX_EB_TABLE_FEW        2
+
+#define ngx_eb_table_slots(table)                                             \
+    ((uint64_t) (table)->regions * (table)->width * NGX_EB_TABLE_WAYS)
+
+/*
+ * 1 to 255, of bits of the fingerprint that choose neither the region nor a
+ * bucket; 0 is the tag of a free slot.
+ */
+#define ngx_eb_table_tag(lo)                                                  \
+    ((u_char) (1 + (((uint32_t) (lo) & 0xffff) * 255 >> 16)))
+
+
+/*
+ * A mark is there when its entry is valid and its slot has its tag.  A slot
+ * whose tag is 0 is free, whatever its entry says, so that one store frees a
+ * slot, and no line of an entry is touched for it.  A new entry is stored
+ * first, then its tag.
+ *
+ * The tag is derived from the entry, and says nothing that the entry does
+ * not: it can only hide one.  That is why there is nothing to repair, neither
+ * after a kill nor after a power cut, and why tags are not made anew when the
+ * file is attached:
+ *
+ *   - killed between an entry and its tag: the slot has the tag it had
+ *     before.  If that is 0, the entry is missing, which is a mark of a
+ *     delivery that died, and the slot is free; if it is that of a mark that
+ *     was evicted, the slot is found by the one that next needs it.
+ *
+ *   - any mixture of old and new sectors: an entry that is valid was written
+ *     for the key whose fingerprint it has, in this bucket, with bits that
+ *     were committed for that key.  It may be hidden, or an old one may be
+ *     seen again under any tag that happens to be the right one; either way
+ *     its bits are true, and what is missing costs a duplicate.
+ *
+ *   - a key whose entry is hidden gets another one.  When the first is seen
+ *     again, there are two, one of which is found: bits may be missing, but
+ *     none is wrong.
+ *
+ *   - a hidden entry does not come back with a tag that is meant for another
+ *     one: the entry is overwritten before the tag is set.
+ *
+ * Entries that are hidden are stripped like all others, so that a bit that
+ * changes its meaning is not in them, either.
+ */
+
 
 static void ngx_eb_table_buckets(ngx_eb_table_t *table, uint64_t hi,
     uint32_t lo, uint64_t b[2]);
+static uint32_t ngx_eb_table_match(ngx_eb_table_t *table, uint64_t bucket,
+    u_char tag);
 static uint32_t ngx_eb_table_check(ngx_eb_table_t *table, uint64_t bucket,
+    ngx_eb_table_entry_t *e);
+static ngx_uint_t ngx_eb_table_valid(ngx_eb_table_t *table, uint64_t slot,
     ngx_eb_table_entry_t *e);
 static ngx_eb_table_entry_t *ngx_eb_table_find(ngx_eb_table_t *table,
     ngx_eb_store_key_t *key, uint64_t b[2]);
@@ -28,6 +83,8 @@ static ngx_eb_table_entry_t *ngx_eb_table_recall(ngx_eb_table_t *table,
     ngx_eb_store_key_t *key);
 static void ngx_eb_table_put(ngx_eb_table_t *table, ngx_eb_table_entry_t *e,
     ngx_eb_table_entry_t *val);
+static void ngx_eb_table_set_tag(ngx_eb_table_t *table, uint64_t slot,
+    u_char tag);
 static ngx_uint_t ngx_eb_table_restamp(ngx_eb_table_t *table,
     ngx_eb_table_entry_t *val);
 static ngx_uint_t ngx_eb_table_expired(ngx_eb_table_t *table,
@@ -35,6 +92,11 @@ static ngx_uint_t ngx_eb_table_expired(ngx_eb_table_t *table,
 static ngx_uint_t ngx_eb_table_live(ngx_eb_table_t *table, uint32_t mark);
 static ngx_eb_table_entry_t *ngx_eb_table_place(ngx_eb_table_t *table,
     uint64_t b[2]);
+static ngx_uint_t ngx_eb_table_free(ngx_eb_table_t *table, uint64_t b[2],
+    uint64_t *slot);
+static void ngx_eb_table_sweep(ngx_eb_table_t *table, uint64_t bucket);
+static void ngx_eb_table_prefetch_bucket(ngx_eb_table_t *table,
+    uint64_t bucket);
 static ngx_eb_table_entry_t *ngx_eb_table_evict(ngx_eb_table_t *table,
     uint64_t b[2]);
 static void ngx_eb_table_insert(ngx_eb_table_t *table,
@@ -80,32 +142,55 @@ ngx_eb_table_hash(u_char *secret, u_char *data, size_t len,
 void
 ngx_eb_table_prefetch(ngx_eb_table_t *table, ngx_eb_store_key_t *key)
 {
-    char      *p, *last;
-    uint64_t   b[2];
+    uint64_t  b[2];
 
     ngx_eb_table_buckets(table, key->hi, (uint32_t) key->lo, b);
 
-    p = (char *) &table->entries[b[0] * NGX_EB_TABLE_WAYS];
+    __builtin_prefetch(&table->tags[b[0] * NGX_EB_TABLE_TAGS], 1);
+    __builtin_prefetch(&table->tags[b[1] * NGX_EB_TABLE_TAGS], 1);
+}
 
-    for (last = p + NGX_EB_TABLE_BUCKET; p < last; p += NGX_EB_TABLE_LINE) {
-        __builtin_prefetch(p);
+
+void
+ngx_eb_table_prefetch_entry(ngx_eb_table_t *table, ngx_eb_store_key_t *key)
+{
+    u_char       tag;
+    uint32_t     found;
+    uint64_t     b[2], slot;
+    ngx_uint_t   i;
+
+    ngx_eb_table_buckets(table, key->hi, (uint32_t) key->lo, b);
+
+    tag = ngx_eb_table_tag(key->lo);
+
+    for (i = 0; i < 2; i++) {
+
+        found = ngx_eb_table_match(table, b[i], tag);
+
+        if (found) {
+            slot = b[i] * NGX_EB_TABLE_WAYS + __builtin_ctz(found);
+            __builtin_prefetch(&table->entries[slot], 1);
+        }
     }
 
-    p = (char *) &table->entries[b[1] * NGX_EB_TABLE_WAYS];
-
-    for (last = p + NGX_EB_TABLE_BUCKET; p < last; p += NGX_EB_TABLE_LINE) {
-        __builtin_prefetch(p);
+    if (ngx_eb_table_free(table, b, &slot) > NGX_EB_TABLE_FEW) {
+        __builtin_prefetch(&table->entries[slot], 1);
+        return;
     }
+
+    /* all of both buckets will be looked at, unless it is a duplicate */
+
+    ngx_eb_table_prefetch_bucket(table, b[0]);
+    ngx_eb_table_prefetch_bucket(table, b[1]);
 }
 
 
 void
 ngx_eb_table_prefetch_slot(ngx_eb_table_t *table, ngx_eb_store_key_t *key)
 {
-    if (key->slot < (uint64_t) table->regions * table->width
-                    * NGX_EB_TABLE_WAYS)
-    {
+    if (key->slot < ngx_eb_table_slots(table)) {
         __builtin_prefetch(&table->entries[key->slot], 1);
+        __builtin_prefetch(&table->tags[key->slot]);
     }
 }
 
@@ -262,9 +347,11 @@ ngx_eb_table_commit(ngx_eb_table_t *table, uint32_t mark,
 
         if (key->final) {
             if (val.done == 0) {
-                ngx_memzero(&val, sizeof(ngx_eb_table_entry_t));
+                ngx_eb_table_set_tag(table, e - table->entries, 0);
+                goto done;
+            }
 
-            } else if ((val.done & key->want) == key->want) {
+            if ((val.done & key->want) == key->want) {
                 val.mark = NGX_EB_TABLE_DELIVERED;
 
             } else {
@@ -293,39 +380,38 @@ done:
 void
 ngx_eb_table_strip(ngx_eb_table_t *table, uint32_t region, uint64_t bits)
 {
-    uint64_t               i, n;
+    uint64_t               i, n, slot;
     ngx_eb_table_entry_t  *e, val;
 
     n = (uint64_t) table->width * NGX_EB_TABLE_WAYS;
-    e = &table->entries[region * n];
 
-    for (i = 0; i < n; i++, e++) {
+    for (i = 0; i < n; i++) {
 
-        if (ngx_eb_table_state(e->mark) == NGX_EB_TABLE_EMPTY
-            || (e->done & bits) == 0)
-        {
+        slot = region * n + i;
+        e = &table->entries[slot];
+
+        if ((e->done & bits) == 0) {
             continue;
         }
 
         val = *e;
 
-        if (ngx_eb_table_check(table, (e - table->entries)
-                                      / NGX_EB_TABLE_WAYS, &val)
-            != val.check)
-        {
-            ngx_memzero(&val, sizeof(ngx_eb_table_entry_t));
+        if (ngx_eb_table_valid(table, slot, &val)) {
 
-        } else {
             val.done &= ~bits;
 
-            if (val.done == 0
-                && ngx_eb_table_state(val.mark) != NGX_EB_TABLE_CLAIMED)
+            if (val.done != 0
+                || ngx_eb_table_state(val.mark) == NGX_EB_TABLE_CLAIMED)
             {
-                ngx_memzero(&val, sizeof(ngx_eb_table_entry_t));
+                ngx_eb_table_put(table, e, &val);
+                continue;
             }
         }
 
-        ngx_eb_table_put(table, e, &val);
+        /* a hidden one must not come back with the bits, see above */
+
+        ngx_eb_table_set_tag(table, slot, 0);
+        ngx_memzero(e, sizeof(ngx_eb_table_entry_t));
     }
 }
 
@@ -335,9 +421,9 @@ ngx_eb_table_sample(ngx_eb_table_t *table, ngx_uint_t n,
     ngx_eb_table_sample_t *sample)
 {
     time_t                 age;
-    uint64_t               b, buckets;
+    uint64_t               b, buckets, slot;
     ngx_uint_t             i, k;
-    ngx_eb_table_entry_t  *e, val;
+    ngx_eb_table_entry_t   val;
 
     ngx_memzero(sample, sizeof(ngx_eb_table_sample_t));
 
@@ -352,19 +438,22 @@ ngx_eb_table_sample(ngx_eb_table_t *table, ngx_uint_t n,
         /* not i * buckets, which could overflow */
 
         b = buckets / n * i + buckets % n * i / n;
-        e = &table->entries[b * NGX_EB_TABLE_WAYS];
+        slot = b * NGX_EB_TABLE_WAYS;
 
-        for (k = 0; k < NGX_EB_TABLE_WAYS; k++) {
+        for (k = 0; k < NGX_EB_TABLE_WAYS; k++, slot++) {
 
             sample->slots++;
 
+            if (table->tags[slot] == 0) {
+                continue;
+            }
+
             /* without a lock: one that is being written fails its check */
 
-            ngx_memcpy(&val, &e[k], sizeof(ngx_eb_table_entry_t));
+            ngx_memcpy(&val, &table->entries[slot],
+                       sizeof(ngx_eb_table_entry_t));
 
-            if (ngx_eb_table_state(val.mark) == NGX_EB_TABLE_EMPTY
-                || ngx_eb_table_check(table, b, &val) != val.check)
-            {
+            if (!ngx_eb_table_valid(table, slot, &val)) {
                 continue;
             }
 
@@ -416,6 +505,58 @@ ngx_eb_table_buckets(ngx_eb_table_t *table, uint64_t hi, uint32_t lo,
 }
 
 
+/* which slots of a bucket have this tag: bit 0 is the first slot */
+
+static uint32_t
+ngx_eb_table_match(ngx_eb_table_t *table, uint64_t bucket, u_char tag)
+{
+#if (__SSE2__)
+
+    __m128i  tags;
+
+    /* the area is page aligned, and so each bucket's tags are 16 bytes */
+
+    tags = _mm_load_si128((__m128i *)
+                          &table->tags[bucket * NGX_EB_TABLE_TAGS]);
+
+    return (uint32_t) _mm_movemask_epi8(_mm_cmpeq_epi8(tags,
+                                                  _mm_set1_epi8((char) tag)));
+
+#else
+
+    uint32_t    found;
+    uint64_t    w[2], ones;
+    ngx_uint_t  i;
+
+    ngx_memcpy(w, &table->tags[bucket * NGX_EB_TABLE_TAGS], sizeof(w));
+
+    found = 0;
+    ones = 0x0101010101010101ull;
+
+    for (i = 0; i < 2; i++) {
+
+#if !(NGX_HAVE_LITTLE_ENDIAN)
+        w[i] = __builtin_bswap64(w[i]);
+#endif
+
+        /* a byte that is equal is 0 here, and 0x80 (all others 0) next */
+
+        w[i] ^= ones * tag;
+        w[i] = ~(((w[i] & ones * 0x7f) + ones * 0x7f) | w[i] | ones * 0x7f);
+
+        /* gathers the eight bits in the topmost byte, without any carry */
+
+        w[i] = ((w[i] >> 7) * 0x0102040810204080ull) >> 56;
+
+        found |= (uint32_t) w[i] << (8 * i);
+    }
+
+    return found;
+
+#endif
+}
+
+
 static uint32_t
 ngx_eb_table_check(ngx_eb_table_t *table, uint64_t bucket,
     ngx_eb_table_entry_t *e)
@@ -440,27 +581,42 @@ ngx_eb_table_check(ngx_eb_table_t *table, uint64_t bucket,
 }
 
 
+/* is it an entry of this slot, and has the slot its tag? */
+
+static ngx_uint_t
+ngx_eb_table_valid(ngx_eb_table_t *table, uint64_t slot,
+    ngx_eb_table_entry_t *e)
+{
+    return table->tags[slot] == ngx_eb_table_tag(e->fp_lo)
+           && ngx_eb_table_state(e->mark) != NGX_EB_TABLE_EMPTY
+           && ngx_eb_table_check(table, slot / NGX_EB_TABLE_WAYS, e)
+              == e->check;
+}
+
+
 static ngx_eb_table_entry_t *
 ngx_eb_table_find(ngx_eb_table_t *table, ngx_eb_store_key_t *key,
     uint64_t b[2])
 {
-    uint32_t               lo;
-    uint64_t               hi;
-    ngx_uint_t             i, k;
+    u_char                 tag;
+    uint32_t               found;
+    uint64_t               slot;
+    ngx_uint_t             i;
     ngx_eb_table_entry_t  *e;
 
-    hi = key->hi;
-    lo = (uint32_t) key->lo;
+    tag = ngx_eb_table_tag(key->lo);
 
     for (i = 0; i < 2; i++) {
 
-        e = &table->entries[b[i] * NGX_EB_TABLE_WAYS];
+        found = ngx_eb_table_match(table, b[i], tag);
 
-        for (k = 0; k < NGX_EB_TABLE_WAYS; k++, e++) {
+        for ( /* void */ ; found; found &= found - 1) {
 
-            if (e->fp_hi == hi && e->fp_lo == lo
-                && ngx_eb_table_state(e->mark) != NGX_EB_TABLE_EMPTY
-                && ngx_eb_table_check(table, b[i], e) == e->check)
+            slot = b[i] * NGX_EB_TABLE_WAYS + __builtin_ctz(found);
+            e = &table->entries[slot];
+
+            if (e->fp_hi == key->hi && e->fp_lo == (uint32_t) key->lo
+                && ngx_eb_table_valid(table, slot, e))
             {
                 return e;
             }
@@ -490,9 +646,7 @@ ngx_eb_table_recall(ngx_eb_table_t *table, ngx_eb_store_key_t *key)
     e = &table->entries[key->slot];
 
     if (e->fp_hi == key->hi && e->fp_lo == (uint32_t) key->lo
-        && ngx_eb_table_state(e->mark) != NGX_EB_TABLE_EMPTY
-        && ngx_eb_table_check(table, key->slot / NGX_EB_TABLE_WAYS, e)
-           == e->check)
+        && ngx_eb_table_valid(table, key->slot, e))
     {
         return e;
     }
@@ -515,6 +669,15 @@ ngx_eb_table_put(ngx_eb_table_t *table, ngx_eb_table_entry_t *e,
     e->done = val->done;
     e->time = val->time;
     e->mark = val->mark;
+}
+
+
+static void
+ngx_eb_table_set_tag(ngx_eb_table_t *table, uint64_t slot, u_char tag)
+{
+    /* after the entry, see above */
+
+    __atomic_store_n(&table->tags[slot], tag, __ATOMIC_RELEASE);
 }
 
 
@@ -549,52 +712,121 @@ ngx_eb_table_live(ngx_eb_table_t *table, uint32_t mark)
 }
 
 
-/* a slot for a new entry in the emptier bucket, or NULL */
+/*
+ * A slot for a new entry, or NULL.
+ *
+ * An expired entry keeps its tag, and counts as any other when the emptier
+ * bucket is chosen, until somebody needs its slot.  In the first window there
+ * are none, and the choice is as good as can be.  Later the slots fill up with
+ * them, and a bucket that looks full may be the emptier one.  That is why both
+ * buckets are swept while there still is some room: all that has expired in
+ * them goes at once, the choice is between what is left, and the next new
+ * entries there find free slots by the tags alone.  With no sweep before the
+ * last slot is taken, a table of which 70% are in use would evict one mark in
+ * a thousand; so it evicts none, as if each entry had been looked at.
+ */
 
 static ngx_eb_table_entry_t *
 ngx_eb_table_place(ngx_eb_table_t *table, uint64_t b[2])
 {
+    uint64_t  slot;
+
+    if (ngx_eb_table_free(table, b, &slot) <= NGX_EB_TABLE_FEW) {
+
+        ngx_eb_table_sweep(table, b[0]);
+        ngx_eb_table_sweep(table, b[1]);
+
+        if (ngx_eb_table_free(table, b, &slot) == 0) {
+            return ngx_eb_table_evict(table, b);
+        }
+    }
+
+    return &table->entries[slot];
+}
+
+
+/* the first free slot of the emptier bucket, and how many that one has */
+
+static ngx_uint_t
+ngx_eb_table_free(ngx_eb_table_t *table, uint64_t b[2], uint64_t *slot)
+{
+    uint32_t    n, found[2];
+    ngx_uint_t  i;
+
+    found[0] = ngx_eb_table_match(table, b[0], 0);
+    found[1] = ngx_eb_table_match(table, b[1], 0);
+
+    /* counts the bits of both, in one half of the word each */
+
+    n = found[0] | found[1] << 16;
+    n = n - ((n >> 1) & 0x55555555);
+    n = (n & 0x33333333) + ((n >> 2) & 0x33333333);
+    n = (n + (n >> 4)) & 0x0f0f0f0f;
+    n = (n + (n >> 8)) & 0x00ff00ff;
+
+    i = (n & 0xffff) < (n >> 16);
+
+    if (found[i] == 0) {
+        return 0;
+    }
+
+    *slot = b[i] * NGX_EB_TABLE_WAYS + __builtin_ctz(found[i]);
+
+    return i ? n >> 16 : n & 0xffff;
+}
+
+
+/* frees what has expired in a bucket */
+
+static void
+ngx_eb_table_sweep(ngx_eb_table_t *table, uint64_t bucket)
+{
     time_t                 limit;
     uint32_t               state, vacant;
-    ngx_uint_t             i, k, n[2], first[2];
+    uint64_t               slot;
+    ngx_uint_t             k;
     ngx_eb_table_entry_t  *e;
 
     limit = table->now - table->window;
 
-    for (i = 0; i < 2; i++) {
+    slot = bucket * NGX_EB_TABLE_WAYS;
+    e = &table->entries[slot];
+    vacant = 0;
 
-        e = &table->entries[b[i] * NGX_EB_TABLE_WAYS + NGX_EB_TABLE_WAYS - 1];
+    /*
+     * No check is needed here: an entry that looks free is free whether it
+     * is valid or not.  Those that look used but are not valid are found
+     * when there is no other room.  Branches would be guessed wrong too
+     * often.
+     */
 
-        n[i] = 0;
-        first[i] = 0;
+    for (k = 0; k < NGX_EB_TABLE_WAYS; k++, e++) {
 
-        for (k = NGX_EB_TABLE_WAYS; k-- > 0; e--) {
+        state = ngx_eb_table_state(e->mark);
 
-            state = ngx_eb_table_state(e->mark);
-
-            /*
-             * No check is needed here: an entry that looks free is free
-             * whether it is valid or not.  Those that look used but are
-             * not valid are found when there is no other room.  Branches
-             * would be guessed wrong too often.
-             */
-
-            vacant = (state == NGX_EB_TABLE_EMPTY)
-                     | ((state != NGX_EB_TABLE_CLAIMED)
-                        & ((time_t) e->time < limit));
-
-            n[i] += vacant;
-            first[i] = vacant ? k : first[i];
-        }
+        vacant |= ((state == NGX_EB_TABLE_EMPTY)
+                   | ((state != NGX_EB_TABLE_CLAIMED)
+                      & ((time_t) e->time < limit))) << k;
     }
 
-    if (n[0] + n[1] == 0) {
-        return ngx_eb_table_evict(table, b);
+    vacant &= ~ngx_eb_table_match(table, bucket, 0);
+
+    for ( /* void */ ; vacant; vacant &= vacant - 1) {
+        ngx_eb_table_set_tag(table, slot + __builtin_ctz(vacant), 0);
     }
+}
 
-    i = (n[0] < n[1]);
 
-    return &table->entries[b[i] * NGX_EB_TABLE_WAYS + first[i]];
+static void
+ngx_eb_table_prefetch_bucket(ngx_eb_table_t *table, uint64_t bucket)
+{
+    char  *p, *last;
+
+    p = (char *) &table->entries[bucket * NGX_EB_TABLE_WAYS];
+
+    for (last = p + NGX_EB_TABLE_BUCKET; p < last; p += NGX_EB_TABLE_LINE) {
+        __builtin_prefetch(p);
+    }
 }
 
 
@@ -615,7 +847,7 @@ ngx_eb_table_evict(ngx_eb_table_t *table, uint64_t b[2])
 
             val = *e;
 
-            if (ngx_eb_table_check(table, b[i], &val) != val.check) {
+            if (!ngx_eb_table_valid(table, e - table->entries, &val)) {
                 return e;
             }
 
@@ -673,6 +905,8 @@ ngx_eb_table_insert(ngx_eb_table_t *table, ngx_eb_store_key_t *key,
 {
     ngx_eb_table_entry_t  val;
 
+    key->slot = e - table->entries;
+
     val.fp_hi = key->hi;
     val.fp_lo = (uint32_t) key->lo;
     val.check = 0;
@@ -681,6 +915,5 @@ ngx_eb_table_insert(ngx_eb_table_t *table, ngx_eb_store_key_t *key,
     val.mark = mark;
 
     ngx_eb_table_put(table, e, &val);
-
-    key->slot = e - table->entries;
+    ngx_eb_table_set_tag(table, key->slot, ngx_eb_table_tag(key->lo));
 }

@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_eventbridge_module authors
  *
- * The table of marks: fixed-size entries in two-choice buckets.  It knows
- * neither files nor locks: whoever calls holds the lock of the key's region.
+ * The table of marks: fixed-size entries in two-choice buckets, and a byte for
+ * each of them, its tag, by which it is found.  It knows neither files nor
+ * locks: whoever calls holds the lock of the key's region.
  */
 
 
@@ -20,6 +21,7 @@
 
 #define NGX_EB_TABLE_WAYS       16      /* entries in a bucket */
 #define NGX_EB_TABLE_BUCKET     512     /* bytes of a bucket: one sector */
+#define NGX_EB_TABLE_TAGS       16      /* bytes: the tags of a bucket */
 #define NGX_EB_TABLE_REGIONS    256     /* at most */
 
 /* a mark further in the future than that is stamped anew, seconds */
@@ -82,6 +84,7 @@ typedef ngx_uint_t (*ngx_eb_table_live_pt)(void *data, ngx_uint_t owner,
 
 typedef struct {
     ngx_eb_table_entry_t      *entries;
+    u_char                    *tags;        /* one for each entry */
     uint32_t                   regions;     /* a power of two */
     uint32_t                   width;       /* buckets of a region */
     uint64_t                   seed;        /* of the checks */
@@ -114,8 +117,14 @@ void ngx_eb_table_hash(u_char *secret, u_char *data, size_t len,
 #define ngx_eb_table_region(table, key)                                       \
     (((uint32_t) (key)->lo >> 24) & ((table)->regions - 1))
 
-/* hints to the processor: before a claim, and before a commit */
+/*
+ * Hints to the processor, without a lock: the tags before a claim, then, when
+ * they are there, the entry that the claim will want; and the slot before a
+ * commit.
+ */
 void ngx_eb_table_prefetch(ngx_eb_table_t *table, ngx_eb_store_key_t *key);
+void ngx_eb_table_prefetch_entry(ngx_eb_table_t *table,
+    ngx_eb_store_key_t *key);
 void ngx_eb_table_prefetch_slot(ngx_eb_table_t *table,
     ngx_eb_store_key_t *key);
 

@@ -19,6 +19,8 @@ static char *ngx_http_eventbridge_metadata(ngx_conf_t *cf,
     ngx_str_t *parameter, ngx_array_t *metadata);
 static ngx_uint_t ngx_http_eventbridge_takes(ngx_str_t *parameter,
     const char *name, ngx_str_t *value);
+static char *ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first);
+static char *ngx_http_eventbridge_duplicate(ngx_conf_t *cf);
 static char *ngx_http_eventbridge_refuse(ngx_conf_t *cf,
     ngx_str_t *parameter, const char *why);
 
@@ -148,6 +150,24 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_eventbridge_loc_conf_t *prev = parent;
     ngx_http_eventbridge_loc_conf_t *conf = child;
 
+    ngx_http_core_loc_conf_t  *clcf;
+
+    /*
+     * "if" and "limit_except" inside of an ingest location: its requests
+     * change over to their configuration, and are ingested there
+     */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && prev->enabled) {
+        conf->enabled = 1;
+        conf->ingest = prev->ingest;
+
+        if (clcf->lmt_excpt && clcf->handler == NULL) {
+            clcf->handler = ngx_http_eventbridge_ingest_handler;
+        }
+    }
+
     /* one line says all about the key: it is inherited whole */
 
     if (conf->zone == NGX_CONF_UNSET_PTR) {
@@ -209,12 +229,13 @@ ngx_http_eventbridge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
     zone = NULL;
 
+    rv = ngx_http_eventbridge_once(cf, 1);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
     for (i = 1; i < cf->args->nelts; i++) {
         if (ngx_http_eventbridge_takes(&value[i], "zone=", &s)) {
-            if (zone) {
-                return "has two \"zone\" parameters";
-            }
-
             rv = ngx_http_eventbridge_zone_name(cf, &s, &zone);
             if (rv != NGX_CONF_OK) {
                 return rv;
@@ -223,7 +244,9 @@ ngx_http_eventbridge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (zone == NULL) {
-        return "must have the \"zone\" parameter";
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "the \"zone\" parameter is "
+                                           "missing");
     }
 
     for (i = 1; i < cf->args->nelts; i++) {
@@ -235,7 +258,8 @@ ngx_http_eventbridge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         if (ngx_http_eventbridge_takes(&value[i], "path=", &s)) {
 
             if (s.len == 0 || s.data[s.len - 1] == '/') {
-                return ngx_http_eventbridge_refuse(cf, &value[i], NULL);
+                return ngx_http_eventbridge_refuse(cf, &value[i],
+                                                   "a file name is expected");
             }
 
             if (ngx_conf_full_name(cf->cycle, &s, 0) != NGX_OK) {
@@ -253,7 +277,9 @@ ngx_http_eventbridge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             if (window == (time_t) NGX_ERROR || window <= 0
                 || window > 366 * 86400)
             {
-                return ngx_http_eventbridge_refuse(cf, &value[i], NULL);
+                return ngx_http_eventbridge_refuse(cf, &value[i],
+                                                   "from 1s to 366d "
+                                                   "is expected");
             }
 
             zone->conf.window = window;
@@ -315,7 +341,9 @@ ngx_http_eventbridge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (zone->conf.path.len == 0) {
-        return "must have the \"path\" parameter";
+        return ngx_http_eventbridge_refuse(cf, &zone->conf.name,
+                                           "the \"path\" parameter is "
+                                           "missing");
     }
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cf->cycle->conf_ctx,
@@ -351,7 +379,8 @@ ngx_http_eventbridge_zone_name(ngx_conf_t *cf, ngx_str_t *value,
     s.len = value->data + value->len - s.data;
 
     if (name.len == 3 && ngx_strncmp(name.data, "off", 3) == 0) {
-        return "cannot have a zone called \"off\"";
+        return ngx_http_eventbridge_refuse(cf, value,
+                                           "a zone cannot be called \"off\"");
     }
 
     size = (ssize_t) ngx_parse_offset(&s);
@@ -373,6 +402,8 @@ ngx_http_eventbridge_zone_name(ngx_conf_t *cf, ngx_str_t *value,
     }
 
     (*zone)->declared = 1;
+    (*zone)->file = cf->conf_file->file.name.data;
+    (*zone)->line = cf->conf_file->line;
     (*zone)->conf.size = size;
     (*zone)->conf.window = 26 * 3600;
     (*zone)->conf.claim_timeout = 30000;
@@ -437,18 +468,25 @@ ngx_http_eventbridge_checkpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_eventbridge_loc_conf_t *elcf = conf;
 
+    char                              *rv;
     ngx_str_t                         *value, s;
     ngx_uint_t                         i;
     ngx_http_compile_complex_value_t   ccv;
 
     if (elcf->zone != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
+        return ngx_http_eventbridge_duplicate(cf);
     }
 
     value = cf->args->elts;
 
     if (value[1].len == 0) {
-        return "has an empty zone name";
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "the name of a zone is expected");
+    }
+
+    rv = ngx_http_eventbridge_once(cf, 2);
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
     if (ngx_strcmp(value[1].data, "off") == 0) {
@@ -470,8 +508,9 @@ ngx_http_eventbridge_checkpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_http_eventbridge_takes(&value[i], "scope=", &s)) {
 
-            if (s.len == 0 || elcf->scope) {
-                return ngx_http_eventbridge_refuse(cf, &value[i], NULL);
+            if (s.len == 0) {
+                return ngx_http_eventbridge_refuse(cf, &value[i],
+                                                   "a scope is expected");
             }
 
             elcf->scope = ngx_palloc(cf->pool,
@@ -556,7 +595,14 @@ ngx_http_eventbridge_route(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (elcf->routes->nelts == 65000) {
-        return "is given more than 65000 times in one location";
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "more than 65000 routes in one "
+                                           "location");
+    }
+
+    rv = ngx_http_eventbridge_once(cf, 2);
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
     route = ngx_array_push(elcf->routes);
@@ -583,8 +629,10 @@ ngx_http_eventbridge_route(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_http_eventbridge_takes(&value[i], "name=", &s)) {
 
-            if (s.len == 0 || s.len > 64 || route->name.len) {
-                return ngx_http_eventbridge_refuse(cf, &value[i], NULL);
+            if (s.len == 0 || s.len > 64) {
+                return ngx_http_eventbridge_refuse(cf, &value[i],
+                                                   "a name of up to 64 "
+                                                   "characters is expected");
             }
 
             route->name = s;
@@ -657,8 +705,9 @@ ngx_http_eventbridge_regex(ngx_conf_t *cf, ngx_str_t *parameter,
     pattern.data = parameter->data + prefix;
     pattern.len = parameter->len - prefix;
 
-    if (pattern.len == 0 || *re) {
-        return ngx_http_eventbridge_refuse(cf, parameter, NULL);
+    if (pattern.len == 0) {
+        return ngx_http_eventbridge_refuse(cf, parameter,
+                                           "a regular expression is expected");
     }
 
     *re = ngx_eb_regex_compile(cf->pool, &pattern, &err, &offset);
@@ -705,7 +754,8 @@ ngx_http_eventbridge_metadata(ngx_conf_t *cf, ngx_str_t *parameter,
     md->name.len = p - md->name.data;
 
     if (md->name.len == 0 || p == last) {
-        return ngx_http_eventbridge_refuse(cf, parameter, NULL);
+        return ngx_http_eventbridge_refuse(cf, parameter,
+                                           "metadata.KEY=VALUE is expected");
     }
 
     md->value.data = p + 1;
@@ -725,7 +775,7 @@ ngx_http_eventbridge_unrouted(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t  *value;
 
     if (elcf->unrouted != NGX_CONF_UNSET_UINT) {
-        return "is duplicate";
+        return ngx_http_eventbridge_duplicate(cf);
     }
 
     value = cf->args->elts;
@@ -769,7 +819,7 @@ ngx_http_eventbridge_inflight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t  *value, s;
 
     if (elcf->inflight_size != NGX_CONF_UNSET_SIZE) {
-        return "is duplicate";
+        return ngx_http_eventbridge_duplicate(cf);
     }
 
     value = cf->args->elts;
@@ -777,7 +827,8 @@ ngx_http_eventbridge_inflight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     size = (ssize_t) ngx_parse_offset(&value[1]);
 
     if (size == NGX_ERROR || size == 0) {
-        return ngx_http_eventbridge_refuse(cf, &value[1], NULL);
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "a size is expected");
     }
 
     elcf->inflight_size = size;
@@ -791,7 +842,8 @@ ngx_http_eventbridge_inflight(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         n = ngx_atoi(s.data, s.len);
 
         if (n == NGX_ERROR || n == 0) {
-            return ngx_http_eventbridge_refuse(cf, &value[2], NULL);
+            return ngx_http_eventbridge_refuse(cf, &value[2],
+                                               "a number is expected");
         }
 
         elcf->inflight_deliveries = n;
@@ -808,6 +860,7 @@ ngx_http_eventbridge_audit_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_eventbridge_loc_conf_t *elcf = conf;
 
+    char                              *rv;
     ssize_t                            buffer;
     ngx_int_t                          flush;
     ngx_str_t                         *value, s;
@@ -815,10 +868,15 @@ ngx_http_eventbridge_audit_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_eventbridge_main_conf_t  *emcf;
 
     if (elcf->audit != NGX_CONF_UNSET_PTR) {
-        return "is duplicate";
+        return ngx_http_eventbridge_duplicate(cf);
     }
 
     value = cf->args->elts;
+
+    rv = ngx_http_eventbridge_once(cf, 2);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
 
     if (ngx_strcmp(value[1].data, "off") == 0) {
 
@@ -830,8 +888,9 @@ ngx_http_eventbridge_audit_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    if (value[1].len == 0) {
-        return "has an empty file name";
+    if (value[1].len == 0 || value[1].data[value[1].len - 1] == '/') {
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "a file name is expected");
     }
 
     buffer = 64 * 1024;
@@ -859,7 +918,9 @@ ngx_http_eventbridge_audit_log(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             flush = ngx_parse_time(&s, 0);
 
             if (flush == NGX_ERROR || flush == 0 || flush > 3600 * 1000) {
-                return ngx_http_eventbridge_refuse(cf, &value[i], NULL);
+                return ngx_http_eventbridge_refuse(cf, &value[i],
+                                                   "from 1ms to 1h "
+                                                   "is expected");
             }
 
             continue;
@@ -884,10 +945,12 @@ ngx_http_eventbridge_stats_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_eventbridge_main_conf_t *emcf = conf;
 
+    u_char      errstr[NGX_MAX_CONF_ERRSTR];
+    ngx_err_t   err;
     ngx_str_t  *value;
 
     if (emcf->stats_file.len) {
-        return "is duplicate";
+        return ngx_http_eventbridge_duplicate(cf);
     }
 
     value = cf->args->elts;
@@ -900,6 +963,15 @@ ngx_http_eventbridge_stats_file(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     emcf->stats_file = value[1];
 
     if (ngx_conf_full_name(cf->cycle, &emcf->stats_file, 0) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_eb_stats_test(&emcf->stats_file, errstr, sizeof(errstr), &err)
+        != NGX_OK)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
+                           "invalid value \"%V\" of \"%V\": %s", &value[1],
+                           &value[0], errstr);
         return NGX_CONF_ERROR;
     }
 
@@ -925,7 +997,7 @@ ngx_http_eventbridge_set_bounded(ngx_conf_t *cf, ngx_command_t *cmd,
     np = (ngx_int_t *) (p + cmd->offset);
 
     if (*np != NGX_CONF_UNSET) {
-        return "is duplicate";
+        return ngx_http_eventbridge_duplicate(cf);
     }
 
     value = cf->args->elts;
@@ -956,7 +1028,7 @@ ngx_http_eventbridge_set_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     np = (ngx_uint_t *) (p + cmd->offset);
 
     if (*np != NGX_CONF_UNSET_UINT) {
-        return "is duplicate";
+        return ngx_http_eventbridge_duplicate(cf);
     }
 
     value = cf->args->elts;
@@ -995,6 +1067,57 @@ ngx_http_eventbridge_takes(ngx_str_t *parameter, const char *name,
     value->len = parameter->len - len;
 
     return 1;
+}
+
+
+/* parameters NAME=VALUE, from the first one on: each name once */
+
+static char *
+ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_str_t   *value;
+    ngx_uint_t   i, j;
+
+    value = cf->args->elts;
+
+    for (i = first; i < cf->args->nelts; i++) {
+
+        p = (u_char *) ngx_strchr(value[i].data, '=');
+
+        if (p == NULL || ngx_strncmp(value[i].data, "metadata.", 9) == 0) {
+            continue;
+        }
+
+        len = p + 1 - value[i].data;
+
+        for (j = first; j < i; j++) {
+            if (value[j].len >= len
+                && ngx_strncmp(value[j].data, value[i].data, len) == 0)
+            {
+                return ngx_http_eventbridge_refuse(cf, &value[i],
+                                                   "the parameter is given "
+                                                   "twice");
+            }
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* as "is duplicate" of nginx, which does not show the value */
+
+static char *
+ngx_http_eventbridge_duplicate(ngx_conf_t *cf)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    return ngx_http_eventbridge_refuse(cf, &value[1],
+                                       "the directive is duplicate");
 }
 
 

@@ -17,6 +17,9 @@ static char *ngx_http_eventbridge_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_eventbridge_observe(ngx_conf_t *cf,
+    ngx_http_handler_pt handler);
+static ngx_uint_t ngx_http_eventbridge_ours(ngx_http_handler_pt handler);
 
 
 static ngx_conf_enum_t  ngx_http_eventbridge_policies[] = {
@@ -208,6 +211,18 @@ ngx_http_eventbridge_ingest(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
+    if (ngx_http_eventbridge_ours(clcf->handler)) {
+        return "conflicts with another directive of the location";
+    }
+
+    /* completed when the whole configuration is known */
+
+    elcf->ingest = ngx_pcalloc(cf->pool,
+                               sizeof(ngx_http_eventbridge_ingest_t));
+    if (elcf->ingest == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
     place = ngx_array_push(&emcf->places);
     if (place == NULL) {
         return NGX_CONF_ERROR;
@@ -229,21 +244,21 @@ ngx_http_eventbridge_ingest(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 static char *
 ngx_http_eventbridge_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_core_loc_conf_t          *clcf;
-    ngx_http_eventbridge_main_conf_t  *emcf;
-
-    emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    emcf->observed = 1;
-    clcf->handler = ngx_http_eventbridge_metrics_handler;
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_observe(cf,
+                                        ngx_http_eventbridge_metrics_handler);
 }
 
 
 static char *
 ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_eventbridge_observe(cf,
+                                        ngx_http_eventbridge_health_handler);
+}
+
+
+static char *
+ngx_http_eventbridge_observe(ngx_conf_t *cf, ngx_http_handler_pt handler)
 {
     ngx_http_core_loc_conf_t          *clcf;
     ngx_http_eventbridge_main_conf_t  *emcf;
@@ -251,10 +266,27 @@ ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
+    if (clcf->handler == handler) {
+        return "is duplicate";
+    }
+
+    if (ngx_http_eventbridge_ours(clcf->handler)) {
+        return "conflicts with another directive of the location";
+    }
+
     emcf->observed = 1;
-    clcf->handler = ngx_http_eventbridge_health_handler;
+    clcf->handler = handler;
 
     return NGX_CONF_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_eventbridge_ours(ngx_http_handler_pt handler)
+{
+    return handler == ngx_http_eventbridge_ingest_handler
+           || handler == ngx_http_eventbridge_metrics_handler
+           || handler == ngx_http_eventbridge_health_handler;
 }
 
 

@@ -12,7 +12,14 @@
 /* figures of a checkpoint that live in its own file */
 #define NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES  14
 
-#define NGX_HTTP_EVENTBRIDGE_ZONE_LABELS   256
+/* a name of 100 bytes, of which each can need three */
+#define NGX_HTTP_EVENTBRIDGE_ZONE_LABELS   512
+
+/* of a zone in the answer about health: 128 bytes, of which each can need 6 */
+#define NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH   1200
+
+/* of the names of routes and destinations in an audit line */
+#define NGX_HTTP_EVENTBRIDGE_NAMES         256
 
 
 typedef struct {
@@ -28,6 +35,8 @@ static ngx_int_t ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
     ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
     ngx_uint_t *nextra);
 static ngx_int_t ngx_http_eventbridge_read_only(ngx_http_request_t *r);
+static void ngx_http_eventbridge_join(ngx_eb_out_t *out, ngx_uint_t first,
+    ngx_str_t *name);
 
 
 static ngx_http_eventbridge_figure_t  ngx_http_eventbridge_up =
@@ -263,7 +272,7 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
 
     emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
 
-    size = 128 + emcf->zones.nelts * 1024;
+    size = 128 + emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH;
 
     buf = ngx_pnalloc(r->pool, size + 64);
     if (buf == NULL) {
@@ -392,18 +401,18 @@ ngx_http_eventbridge_respond(ngx_http_request_t *r, ngx_uint_t status,
 void
 ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
 {
-    u_char                         routes[256], destinations[256];
-    ngx_str_t                      r, d;
-    ngx_time_t                    *tp;
-    ngx_uint_t                     j;
-    ngx_eb_out_t                   ro, de;
-    ngx_eb_event_t                *event;
-    ngx_eb_route_hit_t            *hits;
-    ngx_eb_audit_record_t          record;
-    ngx_http_eventbridge_item_t   *item;
-    ngx_http_eventbridge_route_t  *route;
+    u_char                        routes[NGX_HTTP_EVENTBRIDGE_NAMES];
+    u_char                        destinations[NGX_HTTP_EVENTBRIDGE_NAMES];
+    ngx_str_t                     r, d;
+    ngx_time_t                   *tp;
+    ngx_uint_t                    j, failed;
+    ngx_eb_out_t                  ro, de;
+    ngx_eb_event_t               *event;
+    ngx_eb_route_hit_t           *hits;
+    ngx_eb_audit_record_t         record;
+    ngx_http_eventbridge_item_t  *item;
 
-    static ngx_str_t               none;
+    static ngx_str_t              none;
 
     event = &job->batch.events[i];
     item = &job->items[i];
@@ -460,23 +469,23 @@ ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
     ngx_eb_out_init(&ro, routes, sizeof(routes));
     ngx_eb_out_init(&de, destinations, sizeof(destinations));
 
+    failed = 0;
+
     for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
-        route = &job->ingest->routes[hits[j].route];
 
-        if (j > item->hit) {
-            ngx_eb_out_lit(&ro, ",");
-            ngx_eb_out_lit(&de, ",");
-        }
+        ngx_http_eventbridge_join(&ro, j == item->hit,
+                                  &job->ingest->routes[hits[j].route].name);
+        ngx_http_eventbridge_join(&de, j == item->hit,
+                     &job->ingest->destinations[hits[j].destination].uri);
 
-        ngx_eb_out_raw(&ro, route->name.data, route->name.len);
-        ngx_eb_out_raw(&de,
-                job->ingest->destinations[hits[j].destination].uri.data,
-                job->ingest->destinations[hits[j].destination].uri.len);
+        /* of what failed first, even if it is that there was no answer */
 
-        if (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_FAILED
-            || record.status == 0)
-        {
-            record.status = job->hit_status[j];
+        if (!failed) {
+            failed = (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_FAILED);
+
+            if (failed || job->hit_status[j]) {
+                record.status = job->hit_status[j];
+            }
         }
     }
 
@@ -489,4 +498,22 @@ ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
     record.destination = &d;
 
     ngx_eb_audit_write(job->conf->audit, &record);
+}
+
+
+static void
+ngx_http_eventbridge_join(ngx_eb_out_t *out, ngx_uint_t first,
+    ngx_str_t *name)
+{
+    size_t  len;
+
+    if (!first) {
+        ngx_eb_out_lit(out, ",");
+    }
+
+    /* cut, not left out: the line shows less than fits here */
+
+    len = ngx_min(name->len, (size_t) (out->end - out->pos));
+
+    ngx_eb_out_raw(out, name->data, len);
 }

@@ -31,8 +31,8 @@ static void ngx_http_eventbridge_setup_warnings(ngx_conf_t *cf,
     ngx_http_eventbridge_ingest_t *ingest);
 static ngx_int_t ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
     ngx_http_eventbridge_place_t *place,
-    ngx_http_eventbridge_ingest_t *ingest, ngx_str_t *uri, u_char *file,
-    ngx_uint_t line);
+    ngx_http_eventbridge_ingest_t *ingest, const char *directive,
+    ngx_str_t *uri, u_char *file, ngx_uint_t line);
 static ngx_http_core_loc_conf_t *ngx_http_eventbridge_find_location(
     ngx_http_core_srv_conf_t *cscf, ngx_str_t *uri);
 static ngx_http_core_loc_conf_t *ngx_http_eventbridge_find_static(
@@ -204,10 +204,15 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
 
     elcf = place->conf;
 
-    ingest = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_ingest_t));
-    if (ingest == NULL) {
+    if (place->clcf->handler != ngx_http_eventbridge_ingest_handler) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"eventbridge_ingest\" of location \"%V\" has no "
+                      "effect: another directive handles its requests in "
+                      "%s:%ui", &place->clcf->name, place->file, place->line);
         return NGX_ERROR;
     }
+
+    ingest = elcf->ingest;
 
     ingests = ngx_array_push(&emcf->ingests);
     if (ingests == NULL) {
@@ -216,7 +221,6 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
 
     *ingests = ingest;
 
-    elcf->ingest = ingest;
     ingest->index = emcf->ingests.nelts - 1;
     ingest->name = place->clcf->name;
     ingest->ctx = place->cscf->ctx;
@@ -297,6 +301,7 @@ ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
     for (i = 0; i < nroutes; i++) {
 
         n = ngx_http_eventbridge_setup_destination(cf, place, ingest,
+                                                   "eventbridge_route",
                                                    &rc[i].destination,
                                                    rc[i].file, rc[i].line);
         if (n == NGX_ERROR) {
@@ -322,6 +327,7 @@ ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
     if (elcf->unrouted == NGX_HTTP_EVENTBRIDGE_UNROUTED_SEND) {
 
         n = ngx_http_eventbridge_setup_destination(cf, place, ingest,
+                                                   "eventbridge_unrouted",
                                                    &elcf->unrouted_uri,
                                                    elcf->unrouted_file,
                                                    elcf->unrouted_line);
@@ -348,11 +354,12 @@ ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
 static ngx_int_t
 ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
     ngx_http_eventbridge_place_t *place,
-    ngx_http_eventbridge_ingest_t *ingest, ngx_str_t *uri, u_char *file,
-    ngx_uint_t line)
+    ngx_http_eventbridge_ingest_t *ingest, const char *directive,
+    ngx_str_t *uri, u_char *file, ngx_uint_t line)
 {
     ngx_uint_t                           i;
     ngx_http_core_loc_conf_t            *clcf;
+    ngx_http_eventbridge_loc_conf_t     *elcf;
     ngx_http_eventbridge_destination_t  *d;
 
     d = ingest->destinations;
@@ -367,9 +374,9 @@ ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
 
     if (ingest->ndestinations == NGX_EB_ROUTE_MAX_DESTINATIONS) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "too many destinations of \"eventbridge_route\" in "
-                      "location \"%V\": \"%V\" is number 65 in %s:%ui",
-                      &ingest->name, uri, file, line);
+                      "too many destinations in location \"%V\": \"%V\" of "
+                      "\"%s\" is number 65 in %s:%ui",
+                      &ingest->name, uri, directive, file, line);
         return NGX_ERROR;
     }
 
@@ -377,16 +384,22 @@ ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
 
     if (clcf == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "unknown destination \"%V\" of \"eventbridge_route\": "
-                      "add \"location = %V { internal; ... }\" to the server "
-                      "in %s:%ui", uri, uri, file, line);
+                      "unknown destination \"%V\" of \"%s\": add "
+                      "\"location = %V { internal; ... }\" to the server "
+                      "in %s:%ui", uri, directive, uri, file, line);
         return NGX_ERROR;
     }
 
-    if (clcf == place->clcf) {
+    /* it takes no subrequests, so it would never take an event */
+
+    elcf = clcf->loc_conf[ngx_http_eventbridge_module.ctx_index];
+
+    if (elcf->enabled) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "destination \"%V\" of \"eventbridge_route\" is its own "
-                      "ingest location in %s:%ui", uri, file, line);
+                      "destination \"%V\" of \"%s\" is %s ingest location "
+                      "in %s:%ui", uri, directive,
+                      (clcf == place->clcf) ? "its own" : "another", file,
+                      line);
         return NGX_ERROR;
     }
 
@@ -398,9 +411,9 @@ ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
 
     if (!clcf->internal && !clcf->named) {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "destination \"%V\" of \"eventbridge_route\" can be "
-                      "requested by clients: add \"internal;\" to location "
-                      "\"%V\" in %s:%ui", uri, &clcf->name, file, line);
+                      "destination \"%V\" of \"%s\" can be requested by "
+                      "clients: add \"internal;\" to location \"%V\" "
+                      "in %s:%ui", uri, directive, &clcf->name, file, line);
     }
 
     if (clcf->client_max_body_size != 0
@@ -409,9 +422,9 @@ ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
                < place->clcf->client_max_body_size))
     {
         ngx_log_error(NGX_LOG_WARN, cf->log, 0,
-                      "destination \"%V\" of \"eventbridge_route\" may refuse "
-                      "a large batch: add \"client_max_body_size 0;\" to "
-                      "location \"%V\" in %s:%ui", uri, &clcf->name, file,
+                      "destination \"%V\" of \"%s\" may refuse a large "
+                      "batch: add \"client_max_body_size 0;\" to location "
+                      "\"%V\" in %s:%ui", uri, directive, &clcf->name, file,
                       line);
     }
 

@@ -98,6 +98,7 @@ struct ngx_eb_audit_s {
 };
 
 
+static ngx_int_t ngx_eb_audit_test(ngx_conf_t *cf, ngx_str_t *name);
 static size_t ngx_eb_audit_line(u_char *start, size_t size,
     ngx_eb_audit_record_t *record, size_t max_long, size_t max_short);
 static void ngx_eb_audit_string(ngx_eb_out_t *out, const char *name,
@@ -175,8 +176,9 @@ ngx_eb_audit_open(ngx_conf_t *cf, ngx_array_t *audits, ngx_str_t *file,
 
         if (elts[i]->size != buffer || elts[i]->flush != flush) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "audit log \"%V\" already defined with other "
-                               "parameters", &open_file->name);
+                               "\"eventbridge_audit_log\" \"%V\" already "
+                               "defined with other parameters",
+                               &open_file->name);
             return NULL;
         }
 
@@ -185,8 +187,12 @@ ngx_eb_audit_open(ngx_conf_t *cf, ngx_array_t *audits, ngx_str_t *file,
 
     if (open_file->flush || open_file->data) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "audit log \"%V\" is the log of another module",
-                           &open_file->name);
+                           "\"eventbridge_audit_log\" \"%V\" is the log "
+                           "of another module", &open_file->name);
+        return NULL;
+    }
+
+    if (ngx_eb_audit_test(cf, &open_file->name) != NGX_OK) {
         return NULL;
     }
 
@@ -217,6 +223,52 @@ ngx_eb_audit_open(ngx_conf_t *cf, ngx_array_t *audits, ngx_str_t *file,
     open_file->data = audit;
 
     return audit;
+}
+
+
+/*
+ * Core opens the file later, and then its message would not say who wants it:
+ * what can be told of it now is told now.
+ */
+
+static ngx_int_t
+ngx_eb_audit_test(ngx_conf_t *cf, ngx_str_t *name)
+{
+    u_char       *p, dir[NGX_MAX_PATH];
+    ngx_err_t     err;
+    struct stat   st;
+
+    err = NGX_EISDIR;
+
+    if (stat((char *) name->data, &st) == 0) {
+
+        if (!S_ISDIR(st.st_mode)) {
+            return NGX_OK;
+        }
+
+    } else {
+        err = ngx_errno;
+
+        if (err == NGX_ENOENT && name->len < NGX_MAX_PATH) {
+            p = ngx_cpymem(dir, name->data, name->len);
+
+            while (p > dir + 1 && p[-1] != '/') {
+                p--;
+            }
+
+            *p = '\0';
+
+            if (stat((char *) dir, &st) == 0) {
+                return NGX_OK;
+            }
+        }
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
+                       "\"eventbridge_audit_log\" cannot write to \"%V\"",
+                       name);
+
+    return NGX_ERROR;
 }
 
 

@@ -594,6 +594,58 @@ nomem:
 }
 
 
+ngx_int_t
+ngx_eb_stats_test(ngx_str_t *path, u_char *errstr, size_t errlen,
+    ngx_err_t *err)
+{
+    u_char       *p, dir[NGX_MAX_PATH];
+    struct stat   st;
+
+    *err = 0;
+
+    if (lstat((char *) path->data, &st) == 0) {
+
+        if (!S_ISREG(st.st_mode)) {
+            ngx_snprintf(errstr, errlen, "\"%V\" is not a regular file%Z",
+                         path);
+            return NGX_ERROR;
+        }
+
+        if (faccessat(AT_FDCWD, (char *) path->data, R_OK|W_OK, AT_EACCESS)
+            == -1)
+        {
+            *err = ngx_errno;
+            ngx_snprintf(errstr, errlen, "cannot write to \"%V\"%Z", path);
+            return NGX_ERROR;
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_errno != NGX_ENOENT || path->len >= NGX_MAX_PATH) {
+        *err = ngx_errno;
+        ngx_snprintf(errstr, errlen, "cannot stat \"%V\"%Z", path);
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(dir, path->data, path->len);
+
+    while (p > dir + 1 && p[-1] != '/') {
+        p--;
+    }
+
+    *p = '\0';
+
+    if (faccessat(AT_FDCWD, (char *) dir, W_OK|X_OK, AT_EACCESS) == -1) {
+        *err = ngx_errno;
+        ngx_snprintf(errstr, errlen, "cannot create files in \"%s\"%Z", dir);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 /*
  * The file under the path, opened and locked: alone says that nobody else is
  * attached, and then the lock is exclusive.

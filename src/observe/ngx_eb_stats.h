@@ -117,6 +117,13 @@ ngx_eb_stats_t *ngx_eb_stats_attach(ngx_pool_t *pool, ngx_str_t *path,
     ngx_log_t *log, u_char *errstr, size_t errlen, ngx_err_t *err);
 
 /*
+ * nginx -t: can the file be used, or be made?  Writes nothing.  NGX_OK, or
+ * NGX_ERROR with a reason as above.
+ */
+ngx_int_t ngx_eb_stats_test(ngx_str_t *path, u_char *errstr, size_t errlen,
+    ngx_err_t *err);
+
+/*
  * The cells of a series, found or added; valid as long as stats.  Never NULL:
  * when the file has no room, cells that all such series share.  labels are
  * copied.  With test configurations stats may be NULL: then cells on pool-free

@@ -6,7 +6,7 @@
  * registry, and processes that are killed at any instruction.
  */
 
-/* sources: src/checkpoint/ngx_eb_checkpoint.c src/checkpoint/ngx_eb_table.c */
+/* sources: src/checkpoint/ngx_eb_checkpoint.c src/checkpoint/ngx_eb_checkpoint_file.c src/checkpoint/ngx_eb_table.c */
 /* libs: -lpthread */
 
 
@@ -21,9 +21,14 @@
 #include "shim.h"
 #include "ngx_eb_checkpoint.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 
 #define SIZE     131072
 #define LOCKS    8192       /* offset of the locks in a file of that size */
+#define TAGS     12288      /* of the tags */
+#define TABLE    16384      /* of the entries */
 #define WINDOW   93600
 
 #define KILLS    240
@@ -68,7 +73,9 @@ static void slots(void);
 static void tokens(void);
 static void registry(void);
 static void flushing(void);
+static void layout(void);
 static void damage(void);
+static void bad_tags(void);
 static void in_use(void);
 static void race(void);
 static void no_room(void);
@@ -1027,6 +1034,7 @@ damage(void)
     char                  was[1000];
     u_char                head[4096], byte;
     uint32_t              t, version;
+    uint64_t              sum;
     ngx_uint_t            i, n, bad, resets, refused;
     ngx_eb_checkpoint_t  *cp;
 
@@ -1170,12 +1178,163 @@ damage(void)
 
     wipe();
     detach(attach());
-    version = 2;
+    version = 3;
     put(8, &version, 4);
     ok(attach() == NULL && strstr((char *) errstr, "newer"), "%s", errstr);
     ok(listed("") == 1, "it is left alone");
     ok(ngx_eb_checkpoint_test(&conf, errstr, sizeof(errstr), &err)
        == NGX_ERROR, "-t: %s", errstr);
+
+    /* older */
+
+    wipe();
+    version = 1;
+    ngx_memcpy(head + 8, &version, 4);
+    sum = XXH3_64bits(head, 504);
+    ngx_memcpy(head + 504, &sum, 8);
+    put(0, head, sizeof(head));
+
+    conf.corrupt_refuse = 1;
+    ok(attach() == NULL && strstr((char *) errstr, "older")
+       && listed("") == 1, "%s", errstr);
+    conf.corrupt_refuse = 0;
+    cp = attach();
+    ok(cp && listed(".corrupt-") == 1, "or set aside");
+    wipe();
+}
+
+
+/* all parts are in the file, side by side, whatever its size is */
+
+static void
+layout(void)
+{
+    int          fd;
+    u_char       head[512];
+    uint32_t     regions, width;
+    uint64_t     buckets, tags, table;
+    ngx_uint_t   i, bad;
+
+    bad = 0;
+
+    for (i = 0; i < 400; i++) {
+
+        wipe();
+        conf.size = 65536 + 4096 * ((i < 64) ? i : i * 5 + rnd() % 5);
+        detach(attach());
+
+        fd = open(path, O_RDONLY);
+
+        if (fd == -1 || pread(fd, head, sizeof(head), 0) != sizeof(head)) {
+            exit(1);
+        }
+
+        (void) close(fd);
+
+        ngx_memcpy(&regions, head + 24, 4);
+        ngx_memcpy(&width, head + 28, 4);
+        ngx_memcpy(&tags, head + 56, 8);
+        ngx_memcpy(&table, head + 64, 8);
+
+        buckets = (uint64_t) regions * width;
+
+        if (tags % 4096 || table % 4096
+            || tags + buckets * 16 > table
+            || table + buckets * 512 > conf.size
+            || tags + (buckets + regions) * 528 + 8192 < conf.size)
+        {
+            bad++;
+            printf("# %d bytes: %d buckets, tags at %d, entries at %d\n",
+                   (int) conf.size, (int) buckets, (int) tags, (int) table);
+        }
+    }
+
+    ok(bad == 0, "tags and entries have their room, and little is left");
+    conf.size = SIZE;
+    wipe();
+}
+
+
+/* whatever is in the tags: marks may be missing, but none is wrong */
+
+static void
+bad_tags(void)
+{
+    u_char                junk[TABLE - TAGS];
+    uint32_t              t;
+    ngx_uint_t            i, n, wrong, found, round;
+    ngx_eb_checkpoint_t  *cp;
+
+    wrong = 0;
+    found = 0;
+
+    for (round = 0; round < 60; round++) {
+
+        wipe();
+        cp = opened();
+        t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+
+        for (i = 0; i < 2000; i++) {
+            (void) claim(cp, i, 7, t);
+            commit(cp, i, 7, i % 8, t);
+        }
+
+        detach(cp);
+
+        switch (round % 3) {
+
+        case 0:
+            ngx_memset(junk, (int) (round / 3 * 13), sizeof(junk));
+            put(TAGS, junk, sizeof(junk));
+            break;
+
+        case 1:
+            for (i = 0; i < sizeof(junk); i++) {
+                junk[i] = (u_char) rnd();
+            }
+
+            put(TAGS, junk, sizeof(junk));
+            break;
+
+        default:
+
+            /* a sector of another place, or of before */
+
+            n = rnd() % 8;
+            ngx_memzero(junk, sizeof(junk));
+            put((off_t) (TAGS + n * 512), junk, 512);
+            break;
+        }
+
+        cp = opened();
+        t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+
+        for (i = 0; i < 2000; i++) {
+
+            n = claim(cp, i, 8, t);
+
+            if ((n != NGX_EB_KEY_CLAIMED && n != NGX_EB_KEY_FULL)
+                || (k.done & ~(uint64_t) (i % 8)))
+            {
+                wrong++;
+            }
+
+            if (k.done) {
+                found++;
+            }
+
+            if (n == NGX_EB_KEY_CLAIMED) {
+                commit(cp, i, 8, 8, t);
+
+                if (claim(cp, i, 8, t) != NGX_EB_KEY_DUPLICATE) {
+                    wrong++;
+                }
+            }
+        }
+    }
+
+    ok(wrong == 0 && found > 1000, "damaged tags: no mark is wrong, %d are "
+       "found", (int) found);
     wipe();
 }
 
@@ -1587,7 +1746,9 @@ main(void)
     tokens();
     registry();
     flushing();
+    layout();
     damage();
+    bad_tags();
     in_use();
     race();
     no_room();

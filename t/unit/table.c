@@ -3,7 +3,7 @@
  * Copyright (C) the ngx_http_eventbridge_module authors
  *
  * The table of marks: each rule of claim and commit, a long random run beside
- * a simple model, how far it fills, and torn writes.
+ * a simple model, how far it fills, torn writes, and kills inside of a claim.
  */
 
 /* sources: src/checkpoint/ngx_eb_table.c */
@@ -56,13 +56,21 @@ static void random_run(void);
 static void model_claim(model_t *m, ngx_eb_store_key_t *key, uint32_t mark);
 static void model_commit(model_t *m, ngx_eb_store_key_t *key, uint32_t mark);
 static ngx_uint_t model_gone(model_t *m);
+static void tags(void);
+static ngx_uint_t untagged(void);
+static void windows(void);
+static void work(uint64_t *allowed);
+static ngx_uint_t wrong(uint64_t *allowed, ngx_uint_t *seen);
 static void torn(size_t unit);
+static void killed(void);
 
 
 static u_char                   secret[NGX_EB_TABLE_SECRET];
 static u_char                   dead[NGX_EB_TABLE_OWNERS];
 static uint64_t                 seed = 0x243f6a8885a308d3ull;
-static size_t                   bytes;
+static size_t                   bytes;         /* of the entries */
+static size_t                   whole;         /* and the tags */
+static u_char                  *image;         /* tags, then entries */
 static ngx_eb_table_t           table;
 static ngx_eb_store_key_t       k;
 static ngx_eb_table_counters_t  counters;
@@ -71,7 +79,9 @@ static ngx_eb_table_counters_t  counters;
 static void
 make(ngx_uint_t buckets)
 {
-    free(table.entries);
+    size_t  len;
+
+    free(image);
 
     ngx_memzero(&table, sizeof(ngx_eb_table_t));
     ngx_memzero(&counters, sizeof(ngx_eb_table_counters_t));
@@ -83,11 +93,21 @@ make(ngx_uint_t buckets)
 
     bytes = (size_t) table.regions * table.width * NGX_EB_TABLE_BUCKET;
 
-    table.entries = calloc(1, bytes);
-    if (table.entries == NULL) {
+    /* the tags end with a sector, as they end with a page in a file */
+
+    len = (size_t) table.regions * table.width * NGX_EB_TABLE_TAGS;
+    len = (len + 511) & ~(size_t) 511;
+    whole = len + bytes;
+
+    image = aligned_alloc(512, whole);
+    if (image == NULL) {
         exit(1);
     }
 
+    ngx_memzero(image, whole);
+
+    table.tags = image;
+    table.entries = (ngx_eb_table_entry_t *) (image + len);
     table.seed = 42;
     table.secret = secret;
     table.window = WINDOW;
@@ -160,6 +180,7 @@ geometry(void)
     ok(sizeof(ngx_eb_table_entry_t) == 32, "an entry has 32 bytes");
     ok(sizeof(ngx_eb_table_entry_t) * NGX_EB_TABLE_WAYS
        == NGX_EB_TABLE_BUCKET, "a bucket has 512");
+    ok(NGX_EB_TABLE_TAGS == NGX_EB_TABLE_WAYS, "a tag for each");
     ok(offsetof(ngx_eb_table_entry_t, check) == 12
        && offsetof(ngx_eb_table_entry_t, done) == 16
        && offsetof(ngx_eb_table_entry_t, mark) == 28, "fields in place");
@@ -221,8 +242,8 @@ rules(void)
 
     ok(claim(2, 1, a) == NGX_EB_KEY_CLAIMED, "another key");
     commit(2, 1, 0, a, 1);
-    ok(table.entries[k.slot].mark == 0 || claim(2, 1, b)
-       == NGX_EB_KEY_CLAIMED, "released without a bit: no mark");
+    ok(table.tags[k.slot] == 0 && claim(2, 1, b) == NGX_EB_KEY_CLAIMED,
+       "released without a bit: no mark");
     commit(2, 1, 0, b, 1);
 
     ok(claim(3, 0, a) == NGX_EB_KEY_DUPLICATE && k.done == 0,
@@ -288,7 +309,7 @@ owners(void)
 
     /* vanished */
 
-    ngx_memzero(table.entries, bytes);
+    ngx_memzero(image, whole);
     commit(3, 3, 1, a, 1);
     ok(claim(3, 1, b) == NGX_EB_KEY_DUPLICATE, "vanished: commit inserts");
     ok(claim(3, 3, b) == NGX_EB_KEY_CLAIMED && k.done == 1, "only that bit");
@@ -460,6 +481,10 @@ hints(void)
     /* whatever the hint says, the bit gets to the key */
 
     for (i = 0; i < 4000; i++) {
+
+        name(&k, i);
+        ngx_eb_table_prefetch(&table, &k);
+        ngx_eb_table_prefetch_entry(&table, &k);
 
         (void) claim(i, 1, a);
 
@@ -893,89 +918,292 @@ model_commit(model_t *m, ngx_eb_store_key_t *key, uint32_t mark)
 }
 
 
+/* what a kill between an entry and its tag, and a power cut, leave behind */
+
+static void
+tags(void)
+{
+    u_char                 was;
+    uint32_t               a;
+    uint64_t               slot;
+    ngx_uint_t             i, n;
+    ngx_eb_table_entry_t   e;
+    ngx_eb_table_sample_t  s;
+
+    a = ngx_eb_table_mark(1, 10);
+
+    make(128);
+    (void) claim(1, 1, a);
+    slot = k.slot;
+    commit(1, 1, 1, a, 1);
+    was = table.tags[slot];
+    e = table.entries[slot];
+    n = 0;
+
+    for (i = 0; i < 256; i++) {
+
+        table.tags[slot] = (u_char) i;
+
+        /* any but the right one makes it a new key */
+
+        (void) claim(1, 1, a);
+        n += (k.status == NGX_EB_KEY_DUPLICATE && k.slot == slot);
+
+        if (k.slot != slot) {
+            table.tags[k.slot] = 0;
+        }
+
+        table.entries[slot] = e;
+    }
+
+    ok(was != 0 && n == 1, "an entry is found by its own tag only");
+
+    /* an entry, and the tag that the slot had before */
+
+    make(128);
+    (void) claim(1, 1, a);
+    slot = k.slot;
+    table.tags[slot] = 0;
+    ok(claim(1, 1, ngx_eb_table_mark(2, 1)) == NGX_EB_KEY_CLAIMED
+       && k.slot == slot, "killed before the tag: a free slot, no claim");
+    commit(1, 1, 1, ngx_eb_table_mark(2, 1), 1);
+    ok(claim(1, 1, a) == NGX_EB_KEY_DUPLICATE, "and in use again");
+
+    (void) claim(2, 3, a);
+    table.tags[k.slot] = 0;
+    k.done = 1;
+    k.final = 1;
+    ngx_eb_table_commit(&table, a, &k);
+    ok(claim(2, 1, a) == NGX_EB_KEY_DUPLICATE && k.done == 1,
+       "a commit does not go to a slot without a tag");
+
+    (void) claim(3, 3, a);
+    slot = k.slot;
+    commit(3, 3, 3, a, 1);
+    was = table.tags[slot];
+    table.tags[slot] = 0;
+
+    ngx_eb_table_sample(&table, 4096, &s);
+    ok(s.used == 2, "a sample does not count what is hidden");
+
+    for (i = 0; i < table.regions; i++) {
+        ngx_eb_table_strip(&table, (uint32_t) i, 2);
+    }
+
+    table.tags[slot] = was;
+    (void) claim(3, 1, a);
+    ok((k.done & 2) == 0, "a bit is taken from what is hidden, too");
+
+    /* tags of entries that are not there any more, in full buckets */
+
+    make(4);
+
+    for (i = 0; i < 1000; i++) {
+        (void) claim(i, 3, a);
+    }
+
+    for (i = 0; i < 4; i++) {
+        slot = i * NGX_EB_TABLE_WAYS + rnd() % NGX_EB_TABLE_WAYS;
+        table.tags[slot] = table.tags[slot] % 255 + 1;
+    }
+
+    n = 0;
+
+    for (i = 1000; i < 1100; i++) {
+        if (claim(i, 3, a) == NGX_EB_KEY_CLAIMED) {
+            n++;
+        }
+    }
+
+    ok(n == 4, "slots with a wrong tag make room");
+
+    /* what has expired is freed for the next ones, too */
+
+    make(4);
+    crowd(1000);
+    ok(untagged() == 0, "full");
+    table.now = NOW + 2 * WINDOW;
+    (void) claim(5000, 1, a);
+    ok(untagged() == 2 * NGX_EB_TABLE_WAYS - 1,
+       "one new key frees all that has expired in its buckets: %d",
+       (int) untagged());
+}
+
+
+static ngx_uint_t
+untagged(void)
+{
+    uint64_t    i;
+    ngx_uint_t  n;
+
+    n = 0;
+
+    for (i = 0; i < bytes / sizeof(ngx_eb_table_entry_t); i++) {
+        n += (table.tags[i] == 0);
+    }
+
+    return n;
+}
+
+
+/* windows after the first one: slots hold what has expired */
+
+static void
+windows(void)
+{
+    uint32_t    a;
+    uint64_t    i, n, slots;
+    ngx_uint_t  missing;
+
+    make(2048);
+
+    a = ngx_eb_table_mark(1, 1);
+    slots = bytes / sizeof(ngx_eb_table_entry_t);
+    n = slots * 7 / 10;
+
+    table.window = 1000;
+
+    for (i = 0; i < 6 * n; i++) {
+        table.now = NOW + i * 1000 / n;
+        (void) claim(i, 1, a);
+        commit(i, 1, 1, a, 1);
+    }
+
+    ok(counters.evictions * 10000 < slots,
+       "70%% in use, six windows: %d evictions", (int) counters.evictions);
+
+    missing = 0;
+
+    for (i = 5 * n + 1; i < 6 * n; i++) {
+        if (claim(i, 1, a) != NGX_EB_KEY_DUPLICATE) {
+            missing++;
+        }
+    }
+
+    ok(missing <= counters.evictions, "a whole window is remembered");
+}
+
+
+/* some claims and commits of any keys */
+
+static void
+work(uint64_t *allowed)
+{
+    uint32_t    mark;
+    uint64_t    bits;
+    ngx_uint_t  key;
+
+    mark = ngx_eb_table_mark(rnd() % 3, rnd() % 5);
+    (void) claim(rnd() % NTORN, 0xff, mark);
+
+    key = rnd() % NTORN;
+    bits = (rnd() % 4) ? (rnd() & 0xff) : 0;
+
+    allowed[key] |= bits;
+    commit(key, 0xff, bits, mark, rnd() % 3 != 0);
+}
+
+
+/* keys with a bit that was not committed; leaves the table as it was */
+
+static ngx_uint_t
+wrong(uint64_t *allowed, ngx_uint_t *seen)
+{
+    u_char      *was;
+    ngx_uint_t   i, n, bad;
+
+    was = malloc(whole);
+    if (was == NULL) {
+        exit(1);
+    }
+
+    ngx_memcpy(was, image, whole);
+    ngx_memset(dead, 1, sizeof(dead));
+
+    bad = 0;
+
+    for (n = 0; n < NTORN; n++) {
+
+        /* there may be two of a key, one from each of two images */
+
+        for (i = 0; i < 3; i++) {
+
+            (void) claim(n, ~0ull, ngx_eb_table_mark(900, i));
+
+            if (k.done & ~allowed[n]) {
+                bad++;
+            }
+
+            if (k.done) {
+                (*seen)++;
+            }
+
+            if (k.status != NGX_EB_KEY_FULL) {
+                ngx_memzero(&table.entries[k.slot],
+                            sizeof(ngx_eb_table_entry_t));
+            }
+        }
+
+        ngx_memcpy(image, was, whole);
+    }
+
+    ngx_memzero(dead, sizeof(dead));
+    free(was);
+
+    return bad;
+}
+
+
 /*
- * A power cut: the disk has any mixture of units of successive images.  No
- * key may have a bit that was not committed for it.
+ * A power cut: the disk has any mixture of units of successive images, of the
+ * tags and of the entries.  No key may have a bit that was not committed for
+ * it, neither at once nor after what is done next.
  */
 
 static void
 torn(size_t unit)
 {
-    u_char      *images, *now;
     size_t       off;
-    uint32_t     mark;
-    uint64_t     bits, allowed[NTORN];
-    ngx_uint_t   i, n, key, bad, seen, round;
+    u_char      *images;
+    uint64_t     allowed[NTORN];
+    ngx_uint_t   i, n, bad, seen, round;
 
     bad = 0;
     seen = 0;
 
     make(4);
 
-    images = malloc(bytes * NIMAGES);
-    now = malloc(bytes);
-
-    if (images == NULL || now == NULL) {
+    images = malloc(whole * NIMAGES);
+    if (images == NULL) {
         exit(1);
     }
 
     for (round = 0; round < 3000; round++) {
 
-        ngx_memzero(table.entries, bytes);
+        ngx_memzero(image, whole);
         ngx_memzero(allowed, sizeof(allowed));
 
         for (i = 0; i < NIMAGES; i++) {
 
             for (n = 0; n < 12; n++) {
-
-                mark = ngx_eb_table_mark(rnd() % 3, rnd() % 5);
-                (void) claim(rnd() % NTORN, 0xff, mark);
-
-                key = rnd() % NTORN;
-                bits = (rnd() % 4) ? (rnd() & 0xff) : 0;
-
-                allowed[key] |= bits;
-                commit(key, 0xff, bits, mark, rnd() % 3 != 0);
+                work(allowed);
             }
 
-            ngx_memcpy(images + i * bytes, table.entries, bytes);
+            ngx_memcpy(images + i * whole, image, whole);
         }
 
-        for (off = 0; off < bytes; off += unit) {
-            ngx_memcpy((u_char *) table.entries + off,
-                       images + (rnd() % NIMAGES) * bytes + off, unit);
+        for (off = 0; off < whole; off += unit) {
+            ngx_memcpy(image + off,
+                       images + (rnd() % NIMAGES) * whole + off, unit);
         }
 
-        ngx_memcpy(now, table.entries, bytes);
+        bad += wrong(allowed, &seen);
 
-        ngx_memset(dead, 1, sizeof(dead));
-
-        for (n = 0; n < NTORN; n++) {
-
-            /* there may be two of a key, one from each of two images */
-
-            for (i = 0; i < 3; i++) {
-
-                (void) claim(n, ~0ull, ngx_eb_table_mark(900, i));
-
-                if (k.done & ~allowed[n]) {
-                    bad++;
-                }
-
-                if (k.done) {
-                    seen++;
-                }
-
-                if (k.status != NGX_EB_KEY_FULL) {
-                    ngx_memzero(&table.entries[k.slot],
-                                sizeof(ngx_eb_table_entry_t));
-                }
-            }
-
-            ngx_memcpy(table.entries, now, bytes);
+        for (n = 0; n < 40; n++) {
+            work(allowed);
         }
 
-        ngx_memzero(dead, sizeof(dead));
+        bad += wrong(allowed, &seen);
     }
 
     ok(bad == 0, "torn by %d bytes: no bit that was not committed",
@@ -983,7 +1211,91 @@ torn(size_t unit)
     ok(seen > 1000, "of %d marks with bits", (int) seen);
 
     free(images);
-    free(now);
+}
+
+
+/*
+ * Kills inside of an operation: words of the entries are stored up to some
+ * point, and none of the tags; or all of the entries, and none of the tags.
+ */
+
+static void
+killed(void)
+{
+    size_t      off, cut;
+    u_char     *was;
+    uint64_t    allowed[NTORN];
+    ngx_uint_t  i, n, bad, seen, kills, round;
+
+    bad = 0;
+    seen = 0;
+    kills = 0;
+
+    make(4);
+
+    was = malloc(whole);
+    if (was == NULL) {
+        exit(1);
+    }
+
+    for (round = 0; round < 500; round++) {
+
+        ngx_memzero(allowed, sizeof(allowed));
+        ngx_memzero(image, whole);
+
+        table.now = NOW;
+
+        for (i = 0; i < 200; i++) {
+
+            ngx_memcpy(was, image, whole);
+            work(allowed);
+
+            if (i % 5) {
+                continue;
+            }
+
+            off = (u_char *) table.entries - image;
+
+            if (ngx_memcmp(was, image, off) != 0) {
+                kills++;
+                ngx_memcpy(image, was, off);
+            }
+
+            cut = off + rnd() % (bytes / 4) * 4;
+
+            if (i % 2) {
+                for (off = cut; off < whole; off += 4) {
+                    ngx_memcpy(image + off, was + off, 4);
+                }
+            }
+        }
+
+        bad += wrong(allowed, &seen);
+
+        /* whatever is left in the slots, all of them can be used again */
+
+        ngx_memset(dead, 1, sizeof(dead));
+        table.now = NOW + 2 * WINDOW;
+        counters.evictions = 0;
+
+        for (n = 0; n < 48; n++) {
+            if (claim(1000 + n, 1, ngx_eb_table_mark(1023, 1))
+                != NGX_EB_KEY_CLAIMED)
+            {
+                bad++;
+            }
+        }
+
+        dead[1023] = 0;
+        bad += counters.evictions;
+        ngx_memzero(dead, sizeof(dead));
+    }
+
+    ok(bad == 0 && kills > 5000, "%d kills between an entry and its tag: "
+       "no bit that was not committed, and no slot is lost", (int) kills);
+    ok(seen > 1000, "of %d marks with bits", (int) seen);
+
+    free(was);
 }
 
 
@@ -1007,11 +1319,14 @@ main(void)
     full();
     fill();
     random_run();
+    tags();
+    windows();
     torn(4);
     torn(8);
     torn(512);
+    killed();
 
-    free(table.entries);
+    free(image);
 
     return done_testing();
 }
