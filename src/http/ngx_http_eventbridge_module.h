@@ -402,6 +402,8 @@ void ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle);
 
 ngx_int_t ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r);
 
+/* ngx_http_eventbridge_answer.c */
+
 /*
  * Answers the waiting client of job by what is settled; what is open counts as
  * not delivered.  The client's request is finalized, job->client is NULL then.
@@ -415,6 +417,18 @@ void ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job);
 ngx_int_t ngx_http_eventbridge_error_header(ngx_http_request_t *r);
 ngx_int_t ngx_http_eventbridge_error_body(ngx_http_request_t *r,
     ngx_chain_t **out);
+
+/*
+ * An answer before any event was looked at; offset: of the error in the body,
+ * or -1.  A status or NGX_*, for ngx_http_finalize_request().
+ */
+ngx_int_t ngx_http_eventbridge_refuse_request(ngx_http_request_t *r,
+    ngx_uint_t status, const char *error, const char *message,
+    ngx_int_t offset);
+
+/* adds a response header; name is a literal, value lives as long as r */
+ngx_int_t ngx_http_eventbridge_out_header(ngx_http_request_t *r,
+    const char *name, ngx_str_t *value);
 
 /* ngx_http_eventbridge_job.c */
 

@@ -1,0 +1,609 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * What a sender hears: one JSON answer, with a status that says whether to
+ * send again.
+ */
+
+
+#include "ngx_http_eventbridge_module.h"
+
+
+/* an answer lists at most so many invalid events */
+#define NGX_HTTP_EVENTBRIDGE_MAX_REASONS  100
+
+/* of an answer without figures */
+#define NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE  1024
+
+
+static ngx_uint_t ngx_http_eventbridge_status(ngx_http_eventbridge_job_t *job);
+static void ngx_http_eventbridge_answer_body(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t status, ngx_eb_out_t *out);
+static void ngx_http_eventbridge_answer_reasons(
+    ngx_http_eventbridge_job_t *job, ngx_eb_out_t *out);
+static void ngx_http_eventbridge_answer_destinations(
+    ngx_http_eventbridge_job_t *job, ngx_eb_out_t *out);
+static ngx_uint_t ngx_http_eventbridge_answer_retry(
+    ngx_http_eventbridge_job_t *job);
+static ngx_int_t ngx_http_eventbridge_finish(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_uint_t retry_after, ngx_str_t *body);
+static ngx_str_t *ngx_http_eventbridge_error_text(ngx_http_request_t *r);
+static void ngx_http_eventbridge_count(ngx_http_request_t *r,
+    ngx_uint_t status);
+
+
+static ngx_str_t  ngx_http_eventbridge_json_type =
+    ngx_string("application/json");
+
+
+/* an answer that comes before any event was looked at; a status or NGX_* */
+
+ngx_int_t
+ngx_http_eventbridge_refuse_request(ngx_http_request_t *r, ngx_uint_t status,
+    const char *error, const char *message, ngx_int_t offset)
+{
+    u_char                      *buf;
+    ngx_str_t                    s, body;
+    ngx_uint_t                   retry;
+    ngx_eb_out_t                 out;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    buf = ngx_pnalloc(r->pool, NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE);
+    if (buf == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_eb_out_init(&out, buf, NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE);
+
+    ngx_eb_out_lit(&out, "{\"error\":\"");
+    ngx_eb_out_raw(&out, error, ngx_strlen(error));
+    ngx_eb_out_lit(&out, "\",\"message\":");
+
+    s.data = (u_char *) message;
+    s.len = ngx_strlen(message);
+
+    ngx_eb_out_string(&out, &s, 512);
+
+    if (offset >= 0) {
+        ngx_eb_out_lit(&out, ",\"offset\":");
+        ngx_eb_out_int(&out, offset);
+    }
+
+    ngx_eb_out_lit(&out, "}\n");
+
+    body.data = buf;
+    body.len = out.pos - buf;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx) {
+        ctx->result = NGX_HTTP_EVENTBRIDGE_RESULT_REFUSED;
+    }
+
+    retry = (status == NGX_HTTP_SERVICE_UNAVAILABLE) ? 1 + ngx_random() % 5
+                                                     : 0;
+
+    return ngx_http_eventbridge_finish(r, status, retry, &body);
+}
+
+
+void
+ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job)
+{
+    u_char                      *buf;
+    size_t                       size;
+    ngx_int_t                    rc;
+    ngx_str_t                    body;
+    ngx_uint_t                   status, retry;
+    ngx_eb_out_t                 out;
+    ngx_connection_t            *c;
+    ngx_http_request_t          *r;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    ctx = job->client;
+    r = ctx->request;
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    /* the client lets go first: its cleanup must not do it again */
+
+    ctx->job = NULL;
+    ngx_http_eventbridge_job_detach(job);
+
+    status = ngx_http_eventbridge_status(job);
+    retry = (status == NGX_HTTP_SERVICE_UNAVAILABLE)
+                ? ngx_http_eventbridge_answer_retry(job) : 0;
+
+    ctx->received = job->batch.nevents;
+    ctx->forwarded = job->forwarded;
+    ctx->duplicates = job->duplicates;
+    ctx->dropped = job->dropped;
+    ctx->result = (status == NGX_HTTP_OK)
+                      ? NGX_HTTP_EVENTBRIDGE_RESULT_ACCEPTED
+                  : (job->forwarded || job->duplicates || job->dropped)
+                      ? NGX_HTTP_EVENTBRIDGE_RESULT_PARTIAL
+                  : (status == NGX_HTTP_SERVICE_UNAVAILABLE)
+                      ? NGX_HTTP_EVENTBRIDGE_RESULT_FAILED
+                  : NGX_HTTP_EVENTBRIDGE_RESULT_REFUSED;
+
+    size = 512 + job->ingest->ndestinations * 512
+           + ngx_min(job->invalid + job->unrouted,
+                     NGX_HTTP_EVENTBRIDGE_MAX_REASONS) * 96;
+
+    buf = ngx_pnalloc(r->pool, size);
+
+    if (buf) {
+        ngx_eb_out_init(&out, buf, size);
+        ngx_http_eventbridge_answer_body(job, status, &out);
+
+        body.data = buf;
+        body.len = out.pos - buf;
+    }
+
+    rc = buf ? ngx_http_eventbridge_finish(r, status, retry, &body)
+             : NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/*
+ * What senders retry and what not decides: while anything can still be
+ * delivered by sending it again it is 503.
+ */
+
+static ngx_uint_t
+ngx_http_eventbridge_status(ngx_http_eventbridge_job_t *job)
+{
+    if (job->failed || job->busy || job->open || job->ops) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    if (job->invalid) {
+        return (job->batch.nevents == 1) ? NGX_HTTP_BAD_REQUEST : 422;
+    }
+
+    return job->unrouted ? 422 : NGX_HTTP_OK;
+}
+
+
+static void
+ngx_http_eventbridge_answer_body(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t status, ngx_eb_out_t *out)
+{
+    const char  *error;
+
+    if (status == NGX_HTTP_OK) {
+        ngx_eb_out_lit(out, "{\"status\":\"accepted\"");
+
+    } else {
+        error = (status != NGX_HTTP_SERVICE_UNAVAILABLE)
+                    ? (job->invalid ? "invalid_event\",\"message\":"
+                                      "\"some events are no events"
+                                    : "unrouted\",\"message\":"
+                                      "\"some events match no route")
+                : job->store_error
+                    ? "checkpoint_unavailable\",\"message\":"
+                      "\"the checkpoint cannot take these events now"
+                : job->open
+                    ? "timeout\",\"message\":"
+                      "\"the delivery takes longer than the sender may wait"
+                : "delivery_failed\",\"message\":"
+                  "\"some events were not delivered, send them again";
+
+        ngx_eb_out_lit(out, "{\"error\":\"");
+        ngx_eb_out_raw(out, error, ngx_strlen(error));
+        ngx_eb_out_lit(out, "\"");
+    }
+
+    ngx_eb_out_lit(out, ",\"received\":");
+    ngx_eb_out_int(out, job->batch.nevents);
+    ngx_eb_out_lit(out, ",\"forwarded\":");
+    ngx_eb_out_int(out, job->forwarded);
+    ngx_eb_out_lit(out, ",\"duplicates\":");
+    ngx_eb_out_int(out, job->duplicates);
+    ngx_eb_out_lit(out, ",\"dropped\":");
+    ngx_eb_out_int(out, job->dropped);
+
+    if (status == NGX_HTTP_OK) {
+        ngx_eb_out_lit(out, ",\"dead\":0}\n");
+        return;
+    }
+
+    ngx_eb_out_lit(out, ",\"failed\":");
+    ngx_eb_out_int(out, job->failed + job->open);
+    ngx_eb_out_lit(out, ",\"busy\":");
+    ngx_eb_out_int(out, job->busy);
+    ngx_eb_out_lit(out, ",\"invalid\":");
+    ngx_eb_out_int(out, job->invalid);
+    ngx_eb_out_lit(out, ",\"unrouted\":");
+    ngx_eb_out_int(out, job->unrouted);
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+        ngx_http_eventbridge_answer_destinations(job, out);
+
+    } else {
+        ngx_http_eventbridge_answer_reasons(job, out);
+    }
+
+    ngx_eb_out_lit(out, "}\n");
+}
+
+
+static void
+ngx_http_eventbridge_answer_reasons(ngx_http_eventbridge_job_t *job,
+    ngx_eb_out_t *out)
+{
+    ngx_str_t    s;
+    ngx_uint_t   i, n;
+    const char  *reason;
+
+    ngx_eb_out_lit(out, ",\"events\":[");
+
+    n = 0;
+
+    for (i = 0;
+         i < job->batch.nevents && n < NGX_HTTP_EVENTBRIDGE_MAX_REASONS;
+         i++)
+    {
+        if (job->items[i].state == NGX_HTTP_EVENTBRIDGE_INVALID) {
+            reason = job->batch.events[i].invalid;
+
+        } else if (job->items[i].state == NGX_HTTP_EVENTBRIDGE_UNROUTED) {
+            reason = "matches no route";
+
+        } else {
+            continue;
+        }
+
+        if (n++) {
+            ngx_eb_out_lit(out, ",");
+        }
+
+        ngx_eb_out_lit(out, "{\"index\":");
+        ngx_eb_out_int(out, i);
+        ngx_eb_out_lit(out, ",\"reason\":");
+
+        s.data = (u_char *) reason;
+        s.len = ngx_strlen(reason);
+
+        ngx_eb_out_string(out, &s, 60);
+        ngx_eb_out_lit(out, "}");
+    }
+
+    ngx_eb_out_lit(out, "]");
+}
+
+
+/* for each destination that lacks events: how many, and what it said last */
+
+static void
+ngx_http_eventbridge_answer_destinations(ngx_http_eventbridge_job_t *job,
+    ngx_eb_out_t *out)
+{
+    ngx_uint_t           i, d, n, failed, pending, status;
+    ngx_eb_route_hit_t  *hits;
+
+    ngx_eb_out_lit(out, ",\"destinations\":{");
+
+    hits = job->hits.elts;
+    n = 0;
+
+    for (d = 0; d < job->ingest->ndestinations; d++) {
+        failed = 0;
+        pending = 0;
+        status = 0;
+
+        for (i = 0; i < job->hits.nelts; i++) {
+
+            if (hits[i].destination != d) {
+                continue;
+            }
+
+            if (job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_FAILED) {
+                failed++;
+                status = job->hit_status[i];
+
+            } else if (job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_SENT) {
+                pending++;
+            }
+        }
+
+        if (failed + pending == 0) {
+            continue;
+        }
+
+        if (n++) {
+            ngx_eb_out_lit(out, ",");
+        }
+
+        ngx_eb_out_string(out, &job->ingest->destinations[d].uri, 256);
+        ngx_eb_out_lit(out, ":{\"failed\":");
+        ngx_eb_out_int(out, failed);
+        ngx_eb_out_lit(out, ",\"pending\":");
+        ngx_eb_out_int(out, pending);
+
+        if (status) {
+            ngx_eb_out_lit(out, ",\"status\":");
+            ngx_eb_out_int(out, status);
+        }
+
+        ngx_eb_out_lit(out, "}");
+    }
+
+    ngx_eb_out_lit(out, "}");
+}
+
+
+/* 1 to 5 seconds, so that senders do not come back as one; never negative */
+
+static ngx_uint_t
+ngx_http_eventbridge_answer_retry(ngx_http_eventbridge_job_t *job)
+{
+    ngx_uint_t  retry, left;
+
+    retry = 1 + ngx_random() % 5;
+
+    if (job->busy && job->conf->zone) {
+        left = ngx_eb_checkpoint_claim_timeout(job->conf->zone->checkpoint)
+               / 1000;
+        retry = ngx_max(retry, ngx_min(left, 5));
+    }
+
+    return ngx_max(retry, job->retry_after);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_finish(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_uint_t retry_after, ngx_str_t *body)
+{
+    ngx_str_t                    value;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx) {
+        ctx->answered = 1;
+
+        if (ctx->deadline.timer_set) {
+            ngx_del_timer(&ctx->deadline);
+        }
+    }
+
+    ngx_http_eventbridge_count(r, status);
+
+    if (retry_after) {
+        value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+        if (value.data == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        value.len = ngx_sprintf(value.data, "%ui", retry_after) - value.data;
+
+        if (ngx_http_eventbridge_out_header(r, "Retry-After", &value)
+            != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    return ngx_http_eventbridge_respond(r, status,
+                                        &ngx_http_eventbridge_json_type, body);
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_out_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_error_header(ngx_http_request_t *r)
+{
+    ngx_http_eventbridge_ctx_t       *ctx;
+    ngx_http_eventbridge_loc_conf_t  *elcf;
+
+    elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+
+    if (!elcf->enabled) {
+        return NGX_DECLINED;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx == NULL) {
+        /* before our handler: a phase refused the request */
+
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_eventbridge_ctx_t));
+        if (ctx == NULL) {
+            return NGX_ERROR;
+        }
+
+        ctx->request = r;
+        ngx_http_set_ctx(r, ctx, ngx_http_eventbridge_module);
+    }
+
+    if (ctx->answered) {
+        return NGX_DECLINED;
+    }
+
+    ctx->answered = 1;
+    ctx->replaced = 1;
+    ctx->result = NGX_HTTP_EVENTBRIDGE_RESULT_REFUSED;
+
+    if (ctx->deadline.timer_set) {
+        ngx_del_timer(&ctx->deadline);
+    }
+
+    ngx_http_eventbridge_count(r, r->headers_out.status);
+
+    ngx_http_clear_content_length(r);
+    ngx_http_clear_last_modified(r);
+
+    r->headers_out.content_length_n = ngx_http_eventbridge_error_text(r)->len;
+    r->headers_out.content_type = ngx_http_eventbridge_json_type;
+    r->headers_out.content_type_len = ngx_http_eventbridge_json_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+    ngx_str_null(&r->headers_out.charset);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_error_body(ngx_http_request_t *r, ngx_chain_t **out)
+{
+    ngx_buf_t                   *b;
+    ngx_str_t                   *text;
+    ngx_chain_t                 *cl;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx == NULL || !ctx->replaced) {
+        return NGX_DECLINED;
+    }
+
+    for (cl = *out; cl; cl = cl->next) {
+        cl->buf->pos = cl->buf->last;
+        cl->buf->file_pos = cl->buf->file_last;
+    }
+
+    /* nginx gives its page in one piece; what follows it is empty */
+
+    ctx->replaced = 0;
+
+    b = ngx_calloc_buf(r->pool);
+    cl = ngx_alloc_chain_link(r->pool);
+
+    if (b == NULL || cl == NULL) {
+        return NGX_ERROR;
+    }
+
+    text = ngx_http_eventbridge_error_text(r);
+
+    b->pos = text->data;
+    b->last = text->data + text->len;
+    b->memory = 1;
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    *out = cl;
+
+    return NGX_OK;
+}
+
+
+static ngx_str_t *
+ngx_http_eventbridge_error_text(ngx_http_request_t *r)
+{
+    static ngx_str_t  too_large = ngx_string(
+        "{\"error\":\"body_too_large\",\"message\":"
+        "\"the body is larger than client_max_body_size\"}\n");
+    static ngx_str_t  timeout = ngx_string(
+        "{\"error\":\"timeout\",\"message\":"
+        "\"the body did not arrive in time\"}\n");
+    static ngx_str_t  refused = ngx_string(
+        "{\"error\":\"refused\",\"message\":"
+        "\"the request may not post here\"}\n");
+    static ngx_str_t  bad = ngx_string(
+        "{\"error\":\"bad_request\",\"message\":"
+        "\"the request is not valid HTTP\"}\n");
+    static ngx_str_t  internal = ngx_string(
+        "{\"error\":\"internal_error\",\"message\":"
+        "\"the request could not be processed\"}\n");
+
+    switch (r->headers_out.status) {
+
+    case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
+        return &too_large;
+
+    case NGX_HTTP_REQUEST_TIME_OUT:
+        return &timeout;
+
+    case NGX_HTTP_UNAUTHORIZED:
+    case NGX_HTTP_FORBIDDEN:
+    case NGX_HTTP_NOT_FOUND:
+    case NGX_HTTP_TOO_MANY_REQUESTS:
+        return &refused;
+
+    default:
+        return (r->headers_out.status < NGX_HTTP_INTERNAL_SERVER_ERROR)
+                   ? &bad : &internal;
+    }
+}
+
+
+static void
+ngx_http_eventbridge_count(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_uint_t                        cell;
+    ngx_http_eventbridge_loc_conf_t  *elcf;
+
+    elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+
+    switch (status) {
+
+    case 200:
+        cell = NGX_EB_STATS_L_REQ_2XX;
+        break;
+
+    case 400:
+        cell = NGX_EB_STATS_L_REQ_400;
+        break;
+
+    case 401:
+    case 403:
+        cell = NGX_EB_STATS_L_REQ_401;
+        break;
+
+    case 405:
+        cell = NGX_EB_STATS_L_REQ_405;
+        break;
+
+    case 413:
+        cell = NGX_EB_STATS_L_REQ_413;
+        break;
+
+    case 415:
+        cell = NGX_EB_STATS_L_REQ_415;
+        break;
+
+    case 422:
+        cell = NGX_EB_STATS_L_REQ_422;
+        break;
+
+    case 503:
+        cell = NGX_EB_STATS_L_REQ_503;
+        break;
+
+    default:
+        cell = NGX_EB_STATS_L_REQ_500;
+    }
+
+    ngx_eb_stats_add(elcf->ingest->cells, cell, 1);
+}
