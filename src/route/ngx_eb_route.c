@@ -839,7 +839,7 @@ ngx_eb_route_text(ngx_eb_json_t *json, ngx_eb_json_node_t node, size_t max,
         text->data++;
         text->len -= 2;
 
-        if (json->escapes && memchr(text->data, '\\', text->len) != NULL) {
+        if (ngx_eb_json_escaped(json, text->data, text->len)) {
 
             if (text->len > max) {
                 return NGX_DECLINED;

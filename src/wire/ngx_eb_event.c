@@ -689,7 +689,7 @@ ngx_eb_fields_read(ngx_eb_json_t *json, ngx_eb_json_node_t object,
 
         if (json->escapes
             && name.len <= NGX_EB_FIELD_MAX_ESCAPED
-            && memchr(name.data, '\\', name.len) != NULL)
+            && ngx_eb_json_escaped(json, name.data, name.len))
         {
             field = ngx_eb_field_escaped(json, key);
 

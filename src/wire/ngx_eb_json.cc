@@ -25,6 +25,9 @@ extern "C" {
 #define NGX_EB_JSON_MIN_CAPACITY  (64 * 1024)
 #define NGX_EB_JSON_MAX_DEPTH     1024
 
+/* parts of a text of which it is known whether they have an escape */
+#define NGX_EB_JSON_ESCAPED       4096
+
 #define NGX_EB_JSON_WS            0x01
 #define NGX_EB_JSON_DIGIT         0x02
 #define NGX_EB_JSON_HEX           0x04
@@ -41,6 +44,7 @@ struct ngx_eb_json_parser_s {
     size_t                    capacity;     /* of impl, 0: none */
     uint32_t                 *skip;
     size_t                    nskip;
+    uint64_t                  escaped[NGX_EB_JSON_ESCAPED / 64];
     uint32_t                  stack[NGX_EB_JSON_MAX_DEPTH];
     u_char                    array[NGX_EB_JSON_MAX_DEPTH];
 };
@@ -60,7 +64,8 @@ static inline ngx_uint_t ngx_eb_json_number(const u_char **pp,
     const u_char *last);
 static inline ngx_uint_t ngx_eb_json_digits(const u_char **pp,
     const u_char **digits, const u_char *last);
-static ngx_uint_t ngx_eb_json_escapes(const u_char *p, const u_char *last);
+static ngx_uint_t ngx_eb_json_escapes(ngx_eb_json_parser_t *parser,
+    ngx_eb_json_t *json, const u_char *p);
 static void ngx_eb_json_diagnose(ngx_eb_json_parser_t *parser,
     const u_char *data, size_t len, ngx_uint_t max_depth,
     ngx_eb_json_error_t *err);
@@ -71,10 +76,6 @@ static ngx_eb_json_code_e ngx_eb_json_scan_value(const u_char **pp,
 static ngx_eb_json_code_e ngx_eb_json_scan_string(const u_char **pp,
     const u_char *last);
 static ngx_int_t ngx_eb_json_utf8(const u_char *p, const u_char *last);
-static inline u_char *ngx_eb_json_string_end(ngx_eb_json_t *json,
-    ngx_eb_json_node_t node);
-static size_t ngx_eb_json_unescape(u_char **pp, u_char *dst);
-static uint32_t ngx_eb_json_hex4(const u_char *p);
 
 
 static const u_char  ngx_eb_json_class[256] = {
@@ -86,13 +87,6 @@ static const u_char  ngx_eb_json_class[256] = {
     /* PQRS */  16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16,  0,  8,  0,  0,  0,
     /* `abc */   0, 20, 28, 20, 20, 20, 28, 16, 16, 16, 16, 16, 16, 16, 24, 16,
     /* pqrs */  16, 16, 24, 16, 24, 16, 16, 16, 16, 16, 16,  0,  0,  0,  0,  0
-};
-
-
-/* what the escapes with a letter stand for, by its low bits */
-
-static const u_char  ngx_eb_json_control[] = {
-    0, 0, '\b', 0, 0, 0, '\f', 0, 0, 0, 0, 0, 0, 0, '\n', 0, 0, 0, '\r', 0, '\t'
 };
 
 
@@ -285,7 +279,7 @@ ngx_eb_json_parse(ngx_eb_json_parser_t *parser, u_char *data, size_t len,
     if (esc) {
         json->escapes = 1;
 
-        if (!ngx_eb_json_escapes(esc, data + len)) {
+        if (!ngx_eb_json_escapes(parser, json, esc)) {
             goto invalid;
         }
     }
@@ -581,14 +575,31 @@ ngx_eb_json_digits(const u_char **pp, const u_char **digits,
 }
 
 
-/* are all escapes from the backslash at p on valid? */
+/* are all escapes from the backslash at p on valid?  notes where they are */
 
 static ngx_uint_t
-ngx_eb_json_escapes(const u_char *p, const u_char *last)
+ngx_eb_json_escapes(ngx_eb_json_parser_t *parser, ngx_eb_json_t *json,
+    const u_char *p)
 {
-    ngx_uint_t  i;
+    size_t         at;
+    ngx_uint_t     i;
+    const u_char  *last;
+
+    last = json->data + json->len;
+
+    memset(parser->escaped, 0, sizeof(parser->escaped));
+
+    json->escaped = parser->escaped;
+    json->shift = 4;
+
+    while (json->len >> json->shift >= NGX_EB_JSON_ESCAPED) {
+        json->shift++;
+    }
 
     do {
+
+        at = (size_t) (p - json->data) >> json->shift;
+        parser->escaped[at / 64] |= (uint64_t) 1 << (at % 64);
 
         /* here *p is a backslash, in a string that has an end */
 
@@ -975,223 +986,4 @@ ngx_eb_json_strerror(ngx_eb_json_code_e code)
     };
 
     return (code <= NGX_EB_JSON_E_NOMEM) ? sentences[code] : "unknown error";
-}
-
-
-/* the closing quote of the string at node */
-
-static inline u_char *
-ngx_eb_json_string_end(ngx_eb_json_t *json, ngx_eb_json_node_t node)
-{
-    u_char  *last;
-
-    last = json->data + json->pos[node + 1] - 1;
-
-    /* only white space is between the quote and the next node */
-
-    while (*last != '"') {
-        last--;
-    }
-
-    return last;
-}
-
-
-ngx_uint_t
-ngx_eb_json_string_raw(ngx_eb_json_t *json, ngx_eb_json_node_t node,
-    ngx_str_t *raw)
-{
-    raw->data = json->data + json->pos[node] + 1;
-    raw->len = ngx_eb_json_string_end(json, node) - raw->data;
-
-    return json->escapes && raw->len
-           && memchr(raw->data, '\\', raw->len) != NULL;
-}
-
-
-ngx_int_t
-ngx_eb_json_string(ngx_eb_json_t *json, ngx_eb_json_node_t node,
-    ngx_pool_t *pool, ngx_str_t *value)
-{
-    u_char     *p, *last, *dst;
-    ngx_str_t   raw;
-
-    if (!ngx_eb_json_string_raw(json, node, &raw)) {
-        *value = raw;
-        return NGX_OK;
-    }
-
-    /* no escape is shorter than what it stands for */
-
-    dst = (u_char *) ngx_pnalloc(pool, raw.len);
-    if (dst == NULL) {
-        return NGX_ERROR;
-    }
-
-    value->data = dst;
-
-    p = raw.data;
-    last = p + raw.len;
-
-    while (p < last) {
-
-        if (*p == '\\') {
-            dst += ngx_eb_json_unescape(&p, dst);
-
-        } else {
-            *dst++ = *p++;
-        }
-    }
-
-    value->len = dst - value->data;
-
-    return NGX_OK;
-}
-
-
-ngx_uint_t
-ngx_eb_json_string_eq(ngx_eb_json_t *json, ngx_eb_json_node_t node,
-    ngx_str_t *value)
-{
-    u_char  buf[4], *p, *last, *v, *end;
-    size_t  len, n;
-
-    p = json->data + json->pos[node] + 1;
-    last = ngx_eb_json_string_end(json, node);
-    len = last - p;
-
-    /* with an escape in it a string is shorter than its text */
-
-    if (len < value->len) {
-        return 0;
-    }
-
-    if (len == 0) {
-        return 1;
-    }
-
-    if (!json->escapes || len == value->len) {
-        return len == value->len
-               && ngx_memcmp(p, value->data, len) == 0
-               && (!json->escapes || memchr(p, '\\', len) == NULL);
-    }
-
-    v = value->data;
-    end = v + value->len;
-
-    while (p < last) {
-
-        if (*p == '\\') {
-            n = ngx_eb_json_unescape(&p, buf);
-
-        } else {
-            buf[0] = *p++;
-            n = 1;
-        }
-
-        if ((size_t) (end - v) < n || ngx_memcmp(v, buf, n) != 0) {
-            return 0;
-        }
-
-        v += n;
-    }
-
-    return v == end;
-}
-
-
-/*
- * The bytes of the valid escape at *pp, which is moved behind it.  What
- * follows it is in the same text: a quote at least.
- */
-
-static size_t
-ngx_eb_json_unescape(u_char **pp, u_char *dst)
-{
-    u_char    *p;
-    uint32_t   u, low;
-
-    p = *pp;
-
-    if (p[1] != 'u') {
-        *pp = p + 2;
-        *dst = (p[1] <= '\\') ? p[1] : ngx_eb_json_control[p[1] & 0x1f];
-        return 1;
-    }
-
-    u = ngx_eb_json_hex4(p + 2);
-    p += 6;
-
-    if (u >= 0xd800 && u <= 0xdbff && p[0] == '\\' && p[1] == 'u') {
-        low = ngx_eb_json_hex4(p + 2);
-
-        if (low >= 0xdc00 && low <= 0xdfff) {
-            u = 0x10000 + ((u - 0xd800) << 10) + (low - 0xdc00);
-            p += 6;
-        }
-    }
-
-    *pp = p;
-
-    if (u < 0x80) {
-        dst[0] = (u_char) u;
-        return 1;
-    }
-
-    if (u < 0x800) {
-        dst[0] = (u_char) (0xc0 | (u >> 6));
-        dst[1] = (u_char) (0x80 | (u & 0x3f));
-        return 2;
-    }
-
-    if (u < 0x10000) {
-        dst[0] = (u_char) (0xe0 | (u >> 12));
-        dst[1] = (u_char) (0x80 | ((u >> 6) & 0x3f));
-        dst[2] = (u_char) (0x80 | (u & 0x3f));
-        return 3;
-    }
-
-    dst[0] = (u_char) (0xf0 | (u >> 18));
-    dst[1] = (u_char) (0x80 | ((u >> 12) & 0x3f));
-    dst[2] = (u_char) (0x80 | ((u >> 6) & 0x3f));
-    dst[3] = (u_char) (0x80 | (u & 0x3f));
-
-    return 4;
-}
-
-
-static uint32_t
-ngx_eb_json_hex4(const u_char *p)
-{
-    u_char      ch;
-    uint32_t    u;
-    ngx_uint_t  i;
-
-    for (u = 0, i = 0; i < 4; i++) {
-        ch = (u_char) (p[i] | 0x20);
-        u = (u << 4) | (uint32_t) (ch <= '9' ? ch - '0' : ch - 'a' + 10);
-    }
-
-    return u;
-}
-
-
-ngx_eb_json_node_t
-ngx_eb_json_member(ngx_eb_json_t *json, ngx_eb_json_node_t object,
-    ngx_str_t *name)
-{
-    ngx_eb_json_node_t  key, found;
-
-    found = NGX_EB_JSON_NONE;
-
-    for (key = ngx_eb_json_first(json, object);
-         key != NGX_EB_JSON_NONE;
-         key = ngx_eb_json_after(json, key + 2))
-    {
-        if (ngx_eb_json_string_eq(json, key, name)) {
-            found = key + 2;
-        }
-    }
-
-    return found;
 }

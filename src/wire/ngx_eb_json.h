@@ -68,6 +68,10 @@ typedef struct {
     uint32_t                 *pos;
     uint32_t                 *skip;
     uint32_t                  n;
+    const uint64_t           *escaped;      /* bit i: a backslash is among the
+                                               bytes from i << shift on; set
+                                               only with escapes */
+    unsigned                  shift:8;
     unsigned                  escapes:1;    /* the text has a backslash */
 } ngx_eb_json_t;
 
@@ -194,6 +198,35 @@ ngx_eb_json_raw(ngx_eb_json_t *json, ngx_eb_json_node_t node, ngx_str_t *raw)
     }
 
     raw->len = last - p;
+}
+
+
+/*
+ * Do the len bytes at p, inside of a string, have a backslash?  Most texts
+ * have some, and most strings have none: the parser has noted which parts of
+ * the text do.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_eb_json_escaped(ngx_eb_json_t *json, const u_char *p, size_t len)
+{
+    size_t  i, last;
+
+    if (!json->escapes || len == 0) {
+        return 0;
+    }
+
+    i = (size_t) (p - json->data) >> json->shift;
+    last = (size_t) (p + len - 1 - json->data) >> json->shift;
+
+    do {
+        if (json->escaped[i / 64] >> (i % 64) & 1) {
+            return memchr(p, '\\', len) != NULL;
+        }
+
+    } while (i++ < last);
+
+    return 0;
 }
 
 

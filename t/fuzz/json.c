@@ -5,7 +5,7 @@
  * Any bytes: the parser and a slow one say the same.
  */
 
-/* sources: src/wire/ngx_eb_json.cc */
+/* sources: src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* libs: -lsimdjson */
 
 

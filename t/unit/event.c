@@ -5,7 +5,7 @@
  * Bodies of every shape, split into events.
  */
 
-/* sources: src/wire/ngx_eb_event.c src/wire/ngx_eb_json.cc */
+/* sources: src/wire/ngx_eb_event.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* sources: src/wire/ngx_eb_time.c */
 /* libs: -lsimdjson */
 

@@ -5,7 +5,7 @@
  * JSON: what is accepted, what is refused and where, and the index.
  */
 
-/* sources: src/wire/ngx_eb_json.cc */
+/* sources: src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* libs: -lsimdjson */
 
 

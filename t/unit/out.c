@@ -5,7 +5,7 @@
  * JSON and Prometheus text, written; what is written must be JSON again.
  */
 
-/* sources: src/wire/ngx_eb_out.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_time.c */
+/* sources: src/wire/ngx_eb_out.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c src/wire/ngx_eb_time.c */
 /* libs: -lsimdjson */
 
 

@@ -6,7 +6,7 @@
  */
 
 /* sources: src/route/ngx_eb_route.c src/route/ngx_eb_regex.c */
-/* sources: src/wire/ngx_eb_event.c src/wire/ngx_eb_json.cc */
+/* sources: src/wire/ngx_eb_event.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* sources: src/wire/ngx_eb_time.c */
 /* libs: -lsimdjson -lpcre2-8 */
 
