@@ -141,7 +141,7 @@ ngx_http_eventbridge_setup_zones(ngx_conf_t *cf,
             }
         }
 
-        /* each 32 bytes of the file hold one mark: rule 5's 64 bits */
+        /* a mark has one bit for each destination */
 
         if (zone->uris.nelts > 64) {
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

@@ -19,7 +19,7 @@ static uint32_t ngx_eb_json_hex4(const u_char *p);
 
 /* what the escapes with a letter stand for, by its low bits */
 
-static const u_char  ngx_eb_json_control[] = {
+static const u_char  ngx_eb_json_control[32] = {
     0, 0, '\b', 0, 0, 0, '\f', 0, 0, 0, 0, 0, 0, 0, '\n', 0, 0, 0, '\r', 0, '\t'
 };
 
