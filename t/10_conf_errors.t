@@ -1,0 +1,540 @@
+#!/usr/bin/perl
+
+# Copyright (C) the ngx_http_eventbridge_module authors
+
+# Tests for nginx -t on wrong configurations: it fails with exit code 1, and
+# the message names the directive, the value, the file and the line.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use Test::More;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+
+use Test::EventBridge;
+use Test::EventBridge::Util qw/ read_file /;
+
+###############################################################################
+
+my $t = Test::EventBridge->new(workers => 1, log_level => 'info');
+my $dir = $t->testdir();
+
+# directive, context, a valid rest, arguments that it takes
+
+my @directives = (
+    [ 'eventbridge_checkpoint_zone', 'http',
+        "zone=d:1m path=$dir/d.ckpt", '2-' ],
+    [ 'eventbridge_stats_file', 'http', "$dir/d.stats", '1' ],
+    [ 'eventbridge_ingest', 'location', '', '0' ],
+    [ 'eventbridge_checkpoint', 'any', 'z', '1-' ],
+    [ 'eventbridge_route', 'location', '/to/b', '1-' ],
+    [ 'eventbridge_route_policy', 'any', 'all', '1' ],
+    [ 'eventbridge_unrouted', 'any', 'reject', '1' ],
+    [ 'eventbridge_forward_as', 'any', 'array', '1' ],
+    [ 'eventbridge_forward_timeout', 'any', '3s', '1' ],
+    [ 'eventbridge_inflight', 'any', '1m', '1-2' ],
+    [ 'eventbridge_max_events', 'any', '7', '1' ],
+    [ 'eventbridge_max_depth', 'any', '8', '1' ],
+    [ 'eventbridge_audit_log', 'any', "$dir/d.jsonl", '1-3' ],
+    [ 'eventbridge_metrics', 'location', '', '0' ],
+    [ 'eventbridge_health', 'location', '', '0' ]
+);
+
+# place, text, value that the message shows, what else it says.  The line is
+# the one with "##", or the last one.  The directive is the first word of that
+# line, if the text does not say otherwise.
+
+my @cases;
+
+sub bad {
+    my ($place, $text, $value, $re, $directive) = @_;
+    push @cases, [ $place, $text, $value, $re, $directive ];
+}
+
+###############################################################################
+
+# every directive: where it may not stand, what it does not take, twice
+
+for my $d (@directives) {
+    my ($name, $context, $rest, $n) = @$d;
+    my ($least, $most) = $n =~ /^(\d)(-?\d?)$/;
+    my $text = $rest eq '' ? "$name;" : "$name $rest;";
+
+    # nginx itself says these, and shows no value
+
+    bad('main', $text, undef, qr/is not allowed here/);
+    bad('http', $text, undef, qr/is not allowed here/)
+        if $context eq 'location';
+    bad('server', $text, undef, qr/is not allowed here/) if $context ne 'any';
+    bad('location', $text, undef, qr/is not allowed here/)
+        if $context eq 'http';
+    bad('location', "if (\$arg_x) {\n$text ##\n}", undef,
+        qr/is not allowed here/);
+
+    my $place = $context eq 'http' ? 'http' : 'observe';
+
+    bad($place, "$name;", undef, qr/invalid number of arguments/)
+        if $least > 0;
+    bad($place, "$name " . 'one ' x (($most =~ /(\d)/ ? $1 : $least) + 1)
+        . ';', undef, qr/invalid number of arguments/) if $n !~ /-$/;
+
+    next if $name =~ /_(?:checkpoint_zone|route|ingest|metrics|health)$/;
+
+    bad($place, "$text\n$text", $rest, qr/duplicate/);
+    bad('server', "$text\n$text", $rest, qr/duplicate/) if $context eq 'any';
+}
+
+bad('location', 'eventbridge_ingest;', undef, qr/duplicate/);
+bad('observe', "eventbridge_metrics;\neventbridge_metrics;", undef,
+    qr/duplicate/);
+bad('observe', "eventbridge_health;\neventbridge_health;", undef,
+    qr/duplicate/);
+bad('location', 'eventbridge_metrics;', undef, qr/conflicts/);
+bad('location', 'eventbridge_health;', undef, qr/conflicts/);
+bad('observe', "eventbridge_metrics;\neventbridge_health;", undef,
+    qr/conflicts/);
+bad('observe', "eventbridge_health;\neventbridge_ingest;", undef,
+    qr/conflicts/);
+bad('observe', "eventbridge_ingest; ##\nproxy_pass http://127.0.0.1:9;",
+    '/observe', qr/another directive handles its requests/);
+bad('upstream', 'eventbridge_checkpoint z;', undef, qr/is not allowed here/);
+bad('upstream', 'eventbridge_route /to/a;', undef, qr/is not allowed here/);
+
+###############################################################################
+
+# eventbridge_checkpoint_zone
+
+my $zone = sub {
+    my ($args, $value, $re) = @_;
+    bad('http', "eventbridge_checkpoint_zone $args;", $value, $re);
+};
+
+my $file = "path=$dir/e.ckpt";
+
+$zone->("zone=e:1m $file size=3", 'size=3');
+$zone->("zone=e:1m $file windows=1h", 'windows=1h');
+$zone->("zone=e:1m $file full", 'full');
+$zone->("zone=e:1m $file full=", 'full=');
+$zone->("zone=e:1m $file full=both", 'full=both');
+$zone->("zone=e:1m $file full=evicts", 'full=evicts');
+$zone->("zone=e:1m $file on_corrupt=ignore", 'on_corrupt=ignore');
+$zone->("zone=e:1m $file ''", '');
+$zone->("zone=e:1m $file path2", 'path2');
+$zone->("$file window=1h", $file, qr/"zone" parameter is missing/);
+$zone->('zone=e:1m window=1h', 'e', qr/"path" parameter is missing/);
+$zone->("zone= $file", '', qr/NAME:SIZE/);
+$zone->("zone=e $file", 'e', qr/NAME:SIZE/);
+$zone->("zone=:1m $file", ':1m', qr/NAME:SIZE/);
+$zone->("zone=off:1m $file", 'off:1m', qr/cannot be called "off"/);
+$zone->("zone=e: $file", 'e:', qr/size/);
+$zone->("zone=e:$_ $file", "e:$_", qr/size/) for qw/ 0 -1 -1m 1 65535 63k
+    1mm 1x 10mx 1.5m 1e6 0x100000 m 18446744073709551616
+    9223372036854775808k 9223372036854775808 17592186044416m k1 /;
+$zone->("zone=e:70368744177665 $file", "$dir/e.ckpt", qr/too large/);
+$zone->("zone=e:60000g $file", "$dir/e.ckpt", qr/no room/);
+$zone->("zone=e:1m zone=f:1m $file", 'zone=f:1m', qr/twice/);
+$zone->("zone=e:1m $file path=$dir/f.ckpt", "path=$dir/f.ckpt", qr/twice/);
+$zone->("zone=e:1m $file window=1h window=2h", 'window=2h', qr/twice/);
+$zone->("zone=e:1m $file sync=1s sync=off", 'sync=off', qr/twice/);
+$zone->("zone=e:1m $file full=evict full=reject", 'full=reject', qr/twice/);
+$zone->("zone=e:1m $file on_corrupt=reset on_corrupt=reset",
+    'on_corrupt=reset', qr/twice/);
+$zone->("zone=e:1m $file claim_timeout=2s claim_timeout=3s",
+    'claim_timeout=3s', qr/twice/);
+$zone->("zone=e:1m $file window=$_", "window=$_", qr/from 1s to 366d/)
+    for '', qw/ 0 -1 -1h 1x 1s5q 1hh 367d 1.5h 9223372036854775807d
+    18446744073709551616 99999999999999999999 h 500ms /;
+$zone->("zone=e:1m $file claim_timeout=$_", "claim_timeout=$_",
+    qr/from 1s to 1h/) for '', qw/ 0 -1 999ms 61m 2h 10x 1s5q
+    18446744073709551616 off /;
+$zone->("zone=e:1m $file sync=$_", "sync=$_", qr/"off" or from 10ms to 1h/)
+    for '', qw/ 0 -1 9ms 2h 1y on OFF offf 10x /;
+
+$zone->('zone=e:1m path=', 'path=', qr/file name/);
+$zone->("zone=e:1m path=$dir/", "path=$dir/", qr/file name/);
+$zone->("zone=e:1m path=$dir/dir", "$dir/dir", qr/is not a file/);
+$zone->("zone=e:1m path=$dir/fifo", "$dir/fifo", qr/is not a file/);
+$zone->("zone=e:1m path=$dir/none/e.ckpt", "$dir/none/e.ckpt",
+    qr/No such file or directory/);
+$zone->("zone=e:1m path=$dir/foreign/e.ckpt", "$dir/foreign/e.ckpt",
+    qr/Not a directory/);
+$zone->("zone=e:1m path=$dir/link", "$dir/link", qr/cannot open/);
+$zone->("zone=e:1m path=$dir/dangling", "$dir/dangling", qr/cannot open/);
+$zone->("zone=e:1m path=$dir/" . 'x' x 300, "$dir/" . 'x' x 300,
+    qr/File name too long/);
+$zone->("zone=e:1m path=$dir/foreign", "$dir/foreign",
+    qr/is not a checkpoint/);
+$zone->("zone=e:1m path=$dir/newer", "$dir/newer",
+    qr/has format version \d+, newer than \d+/);
+$zone->("zone=e:1m path=$dir/damaged on_corrupt=refuse", "$dir/damaged",
+    qr/is damaged/);
+$zone->("zone=e:1m path=$dir/cut on_corrupt=refuse", "$dir/cut",
+    qr/is damaged/);
+
+bad('http', "eventbridge_checkpoint_zone zone=e:1m $file;\n"
+    . "eventbridge_checkpoint_zone zone=e:2m path=$dir/f.ckpt;", 'e',
+    qr/declared twice/);
+bad('http', "eventbridge_checkpoint_zone zone=z:1m $file;", 'z',
+    qr/declared twice/);
+bad('http', "eventbridge_checkpoint_zone zone=e:1m $file;\n"
+    . "eventbridge_checkpoint_zone zone=f:1m $file;", 'f',
+    qr/"e" and "f" .* have the same path "\Q$dir\E\/e\.ckpt"/);
+bad('http', "eventbridge_checkpoint_zone zone=e:1m $file;\n"
+    . "eventbridge_checkpoint f;\n"
+    . "eventbridge_checkpoint_zone zone=f:1m path=e.ckpt;", 'f',
+    qr/have the same path/);
+
+###############################################################################
+
+# eventbridge_stats_file
+
+bad('http', "eventbridge_stats_file $_->[0];", $_->[1], $_->[2]) for
+    [ "''", '', qr/file name/ ],
+    [ "$dir/", "$dir/", qr/file name/ ],
+    [ "$dir/dir", "$dir/dir", qr/is not a regular file/ ],
+    [ "$dir/fifo", "$dir/fifo", qr/is not a regular file/ ],
+    [ "$dir/link", "$dir/link", qr/is not a regular file/ ],
+    [ "$dir/none/stats", "$dir/none/stats", qr/No such file or directory/ ],
+    [ "$dir/foreign/stats", "$dir/foreign/stats", qr/Not a directory/ ];
+
+# eventbridge_checkpoint
+
+bad('location', "eventbridge_checkpoint $_->[0];", $_->[1], $_->[2]) for
+    [ "''", '', qr/name of a zone/ ],
+    [ 'y', 'y', qr/unknown zone .* no "eventbridge_checkpoint_zone"/ ],
+    [ 'Z', 'Z', qr/unknown zone/ ],
+    [ 'z:1m', 'z:1m', qr/unknown zone/ ],
+    [ 'off scope=x', 'scope=x' ],
+    [ 'off off', 'off' ],
+    [ 'z scop=x', 'scop=x' ],
+    [ 'z scope', 'scope' ],
+    [ 'z scope=', 'scope=', qr/a scope is expected/ ],
+    [ 'z scope=a scope=b', 'scope=b', qr/twice/ ],
+    [ 'z key=', 'key=' ],
+    [ 'z key=source', 'key=source' ],
+    [ 'z key=id+source', 'key=id+source' ],
+    [ 'z key=id key=id', 'key=id', qr/twice/ ],
+    [ 'z no_id=', 'no_id=' ],
+    [ 'z no_id=drop', 'no_id=drop' ],
+    [ 'z no_id=hash no_id=pass', 'no_id=pass', qr/twice/ ],
+    [ "z ''", '' ];
+
+bad('server', 'eventbridge_checkpoint nobody;', 'nobody', qr/unknown zone/);
+bad('http', 'eventbridge_checkpoint nobody;', 'nobody', qr/unknown zone/);
+
+###############################################################################
+
+# eventbridge_route
+
+my $long = 'n' x 65;
+
+bad('location', "eventbridge_route $_->[0];", $_->[1], $_->[2]) for
+    [ "''", '', qr/URI of a location/ ],
+    [ 'to/a', 'to/a', qr/URI of a location/ ],
+    [ 'http://127.0.0.1/', 'http://127.0.0.1/', qr/URI of a location/ ],
+    [ 'source=x', 'source=x', qr/URI of a location/ ],
+    [ '/nowhere', '/nowhere', qr/unknown .* "location = \/nowhere \{/ ],
+    [ '/TO/a', '/TO/a', qr/unknown destination/ ],
+    [ '/t', '/t', qr/unknown destination/ ],
+    [ '@nowhere', '@nowhere', qr/unknown destination/ ],
+    [ '/in', '/in', qr/its own ingest location/ ],
+    [ '/other', '/other', qr/another ingest location/ ],
+    [ '/to/a name=', 'name=', qr/a name/ ],
+    [ "/to/a name=$long", "name=$long", qr/a name of up to 64/ ],
+    [ '/to/a name=a,b', 'a,b', qr/printable ASCII/ ],
+    [ "/to/a 'name=a b'", 'a b', qr/printable ASCII/ ],
+    [ "/to/a name=\xc3\xa9", "\xc3\xa9", qr/printable ASCII/ ],
+    [ "/to/a name=a\x7f", "a\x7f", qr/printable ASCII/ ],
+    [ '/to/a name=a name=b', 'name=b', qr/twice/ ],
+    [ '/to/a source=', 'source=', qr/regular expression/ ],
+    [ '/to/a type=', 'type=', qr/regular expression/ ],
+    [ '/to/a source=a source=b', 'source=b', qr/twice/ ],
+    [ '/to/a type=a type=a', 'type=a', qr/twice/ ],
+    [ '/to/a sources=x', 'sources=x' ],
+    [ '/to/a detail-type=x', 'detail-type=x' ],
+    [ '/to/a x', 'x' ],
+    [ "/to/a ''", '' ],
+    [ '/to/a =x', '=x' ],
+    [ '/to/a metadata=x', 'metadata=x' ],
+    [ '/to/a metadata.=x', 'metadata.=x', qr/metadata\.KEY=VALUE/ ],
+    [ '/to/a metadata.key', 'metadata.key', qr/metadata\.KEY=VALUE/ ],
+    [ '/to/a metadata.', 'metadata.', qr/metadata\.KEY=VALUE/ ],
+    [ '/to/a source=^a(b', 'source=^a(b', qr/at offset 4\b/ ],
+    [ '/to/a source=[', 'source=[', qr/at offset 1\b/ ],
+    [ '/to/a source=a**', 'source=a**', qr/nothing to repeat at offset|quant/ ],
+    [ '/to/a source=ab)c', 'source=ab)c', qr/at offset 2\b/ ],
+    [ '/to/a type=*x', 'type=*x', qr/at offset 0\b/ ],
+    [ '/to/a source=x type=(?<n', 'type=(?<n', qr/at offset 4\b/ ],
+    [ "/to/a 'type=x{2,1}'", 'type=x{2,1}', qr/at offset \d+\b/ ],
+    [ "/to/a source=a\xff", "source=a\xff", qr/at offset 1\b/ ],
+    [ '/to/a source=a\Cb', 'source=a\Cb', qr/at offset \d+\b/ ];
+
+bad('location', "eventbridge_route /to/a name=n;\n"
+    . "eventbridge_route /to/b name=n;", 'n', qr/another route/);
+
+# a misspelled destination that "location /" would take, and one that is only
+# the beginning of a location's name
+
+bad('server', "location / { proxy_pass http://127.0.0.1:9; }\n"
+    . "location = /x {\neventbridge_ingest;\neventbridge_route /too/a; ##\n}",
+    '/too/a', qr/unknown destination/);
+bad('server', "location /top { proxy_pass http://127.0.0.1:9; }\n"
+    . "location = /x {\neventbridge_ingest;\neventbridge_route /top/a; ##\n}",
+    '/top/a', qr/unknown destination/);
+bad('server', "location ~ ^/re { proxy_pass http://127.0.0.1:9; }\n"
+    . "location = /x {\neventbridge_ingest;\neventbridge_route /re/a; ##\n}",
+    '/re/a', qr/unknown destination/);
+bad('server', "location /p/ {\ninternal;\neventbridge_ingest;\n"
+    . "eventbridge_route /p/q; ##\n}", '/p/q', qr/its own ingest location/);
+
+# destinations: at most 64
+
+sub routes {
+    my ($from, $to) = @_;
+    return join "\n", map { "eventbridge_route /to/$_;" } $from .. $to;
+}
+
+bad('server', "location = /x {\neventbridge_ingest;\n" . routes(1, 65)
+    . " ##\n}", '/to/65', qr/too many destinations in location "\/x"/,
+    'eventbridge_route');
+bad('server', "location = /x {\neventbridge_ingest;\n" . routes(1, 64)
+    . "\neventbridge_unrouted /to/65; ##\n}", '/to/65',
+    qr/too many destinations/);
+bad('http', "eventbridge_checkpoint_zone zone=e:1m $file; ##\n"
+    . "server {\nlisten 127.0.0.1:1;\n"
+    . "client_max_body_size 2m;\neventbridge_checkpoint e;\n"
+    . "location = /x {\neventbridge_ingest;\n" . routes(1, 33) . "\n}\n"
+    . "location = /y {\neventbridge_ingest;\n" . routes(33, 65) . "\n}\n"
+    . "location /to/ { internal; client_max_body_size 0;\n"
+    . "proxy_pass http://127.0.0.1:9; }\n}", 'e', qr/65 destinations/,
+    'eventbridge_checkpoint');
+
+# nginx's own tokens
+
+bad('location', 'eventbridge_route /to/a source=^a{2}$;', undef,
+    qr/not terminated by ";"/);
+bad('location', "eventbridge_route /to/a source='a b';", "b'");
+
+###############################################################################
+
+# the others
+
+bad('location', "eventbridge_route_policy $_->[0];", $_->[1]) for
+    map { [ $_, $_ eq "''" ? '' : $_ ] } qw/ some FIRST alll 0 /, "''";
+bad('location', "eventbridge_forward_as $_->[0];", $_->[1]) for
+    map { [ $_, $_ eq "''" ? '' : $_ ] } qw/ sames cloudevent 1 /, "''";
+bad('location', "eventbridge_unrouted $_->[0];", $_->[1], $_->[2]) for
+    [ 'drops', 'drops', qr/"drop", "reject" or a destination/ ],
+    [ "''", '', qr/"drop", "reject" or a destination/ ],
+    [ 'off', 'off', qr/"drop", "reject" or a destination/ ],
+    [ '/nowhere', '/nowhere', qr/unknown destination/ ],
+    [ '/in', '/in', qr/its own ingest location/ ];
+
+bad('location', "eventbridge_forward_timeout $_->[0];", $_->[1],
+    qr/from 1ms to 1h/) for map { [ $_, $_ eq "''" ? '' : $_ ] }
+    qw/ 0 0s -1 -4s 4x 1s5q 61m 3601s 1s1m s 18446744073709551616
+    9223372036854775807 /, "''";
+bad('location', "eventbridge_inflight $_;", $_, qr/a size/) for
+    qw/ 0 -1 -1m 1mm 10x m 18446744073709551616 9223372036854775808k /;
+bad('location', "eventbridge_inflight '';", '', qr/a size/);
+bad('location', "eventbridge_inflight 1m $_;", $_) for 'x', 'delivery=5',
+    'deliveries', 'deliveries:5';
+bad('location', "eventbridge_inflight 1m deliveries=$_;", "deliveries=$_",
+    qr/a number/) for '', qw/ 0 -1 1k 5x 1.5 18446744073709551616 /;
+bad('location', "eventbridge_max_events $_->[0];", $_->[1],
+    qr/from 1 to 1000000/) for map { [ $_, $_ eq "''" ? '' : $_ ] }
+    qw/ 0 -1 1000001 10k 10x 1.5 18446744073709551616 off /, "''";
+bad('location', "eventbridge_max_depth $_->[0];", $_->[1],
+    qr/from 1 to 1024/) for map { [ $_, $_ eq "''" ? '' : $_ ] }
+    qw/ 0 -1 1025 64k 10x 18446744073709551616 /, "''";
+
+my $log = "$dir/e.jsonl";
+
+bad('location', "eventbridge_audit_log $_->[0];", $_->[1], $_->[2]) for
+    [ "''", '', qr/file name/ ],
+    [ "$dir/", "$dir/", qr/file name/ ],
+    [ "$dir/dir", "$dir/dir", qr/Is a directory/ ],
+    [ "$dir/none/e.jsonl", "$dir/none/e.jsonl",
+        qr/No such file or directory/ ],
+    [ "$dir/foreign/e.jsonl", "$dir/foreign/e.jsonl", qr/Not a directory/ ],
+    [ 'off buffer=64k', 'buffer=64k' ],
+    [ "$log gzip", 'gzip' ],
+    [ "$log buffers=64k", 'buffers=64k' ],
+    [ "$log buffer=64k buffer=32k", 'buffer=32k', qr/twice/ ],
+    [ "$log flush=1s flush=2s", 'flush=2s', qr/twice/ ],
+    map({ [ "$log buffer=$_", "buffer=$_", qr/from 8k to 64m/ ] }
+        '', qw/ 0 -1 8191 7k 65m 64kk 10x 9223372036854775808k /),
+    map({ [ "$log flush=$_", "flush=$_", qr/from 1ms to 1h/ ] }
+        '', qw/ 0 -1 61m 10x 1s5q 18446744073709551616 /);
+
+bad('server', "eventbridge_audit_log $log;\nlocation /x {\n"
+    . "eventbridge_audit_log $log buffer=128k; ##\n}", $log,
+    qr/other parameters/);
+bad('server', "access_log $log combined buffer=64k;\nlocation /x {\n"
+    . "eventbridge_audit_log $log; ##\n}", $log, qr/log of another module/);
+
+###############################################################################
+
+# what is right beside what is wrong
+
+my @good = (
+    [ 'location', "eventbridge_route /to/a 'source=^a{2}\$';",
+        'quoted braces' ],
+    [ 'location', 'eventbridge_route /to/a "source=^a{2};x y$";',
+        'quoted semicolon and space' ],
+    [ 'location', 'eventbridge_route /to/a metadata.k= metadata.k=v;',
+        'empty and repeated metadata' ],
+    [ 'location', "eventbridge_route /to/a name=" . 'n' x 64 . ';',
+        'longest name' ],
+    [ 'location', "eventbridge_route /to/b;\neventbridge_route /to/b;",
+        'a destination twice' ],
+    [ 'location', 'eventbridge_route @named;', 'a named location' ],
+    [ 'location', "limit_except POST { deny all; }\n"
+        . 'if ($http_x) { set $y 1; }', 'blocks inside' ],
+    [ 'http', "eventbridge_checkpoint_zone zone=e:64k $file window=366d "
+        . 'claim_timeout=1s sync=10ms;', 'lower bounds of a zone' ],
+    [ 'http', "eventbridge_checkpoint_zone zone=e:1m $file window=1s "
+        . 'claim_timeout=1h sync=1h;', 'upper bounds of a zone' ],
+    [ 'http', "eventbridge_checkpoint_zone zone=e:1m path=$dir/damaged;",
+        'a damaged file, with on_corrupt=reset' ],
+    [ 'server', "location = /x {\neventbridge_ingest;\n" . routes(1, 64)
+        . "\neventbridge_unrouted /to/1;\n}", '64 destinations' ]
+);
+
+###############################################################################
+
+$t->plan(@cases * 4 + grep({ defined $_->[2] } @cases) + @good + 3);
+
+# files to stumble over, and a checkpoint that is right
+
+mkdir "$dir/dir" or die "mkdir: $!\n";
+system('mkfifo', "$dir/fifo") == 0 or die "mkfifo failed\n";
+symlink 'z.ckpt', "$dir/link" or die "symlink: $!\n";
+symlink 'none', "$dir/dangling" or die "symlink: $!\n";
+
+$t->write_file('foreign', "#!/bin/sh\n" x 10_000);
+
+$t->conf(<<'EOF')->run();
+    eventbridge_checkpoint_zone zone=z:1m path=%%TESTDIR%%/z.ckpt;
+
+    server {
+        listen 127.0.0.1:%%PORT_0%%;
+        location / { eventbridge_health; }
+    }
+EOF
+
+is(get($t->port(0), '/')->json()->{status}, 'healthy', 'a checkpoint');
+$t->stop();
+
+my $ckpt = read_file("$dir/z.ckpt");
+my $version = unpack 'L', substr $ckpt, 8, 4;
+
+cmp_ok($version, '<', 1000, 'version of the format');
+
+my $other = $ckpt;
+substr($other, 8, 4) = pack 'L', $version + 1;
+append_file("$dir/newer", $other);
+$other = $ckpt;
+substr($other, 100, 1) ^= "\x01";
+append_file("$dir/damaged", $other);
+append_file("$dir/cut", substr $ckpt, 0, 8192);
+
+for my $case (@cases) {
+    my ($place, $text, $value, $re, $directive) = @$case;
+
+    # the first word of the line in question
+    my ($at) = $text =~ /([^\n]*) ##/;
+    ($at) = $text =~ /([^\n]*)\z/ if !defined $at;
+
+    $text .= ' ##' if $text !~ /##/;
+    $directive //= ($at =~ /^(\w+)/)[0];
+
+    my ($rc, $out) = $t->test_config(whole($place, $text));
+    my $conf = "$dir/nginx.conf.t$t->{tests}";
+    my ($before) = read_file($conf) =~ /^(.*?)##/s;
+    my $line = 1 + ($before =~ tr/\n//);
+    my ($message) = $out =~ /^nginx: \[emerg\] (.*)$/m;
+    my $name = substr "$place: $at", 0, 100;
+
+    $name =~ s/([^ -~])/sprintf '\\x%02x', ord $1/ge;
+    $message //= "no message:\n$out";
+
+    is($rc, 1, "$name, exit code");
+    like($message, qr/"\Q$directive\E"|^\Q$directive\E /, "$name, directive");
+    like($message, qr/"\Q$value\E"/, "$name, value") if defined $value;
+    like($message, qr/ in \Q$conf:$line\E\b/, "$name, file and line");
+    like($message, $re // qr/invalid value/, "$name, reason");
+}
+
+for my $case (@good) {
+    my ($place, $text, $name) = @$case;
+    my ($rc, $out) = $t->test_config(whole($place, $text));
+
+    is($rc, 0, $name) or diag($out);
+}
+
+is(join(',', grep { -e "$dir/$_" } qw/ d.ckpt e.ckpt f.ckpt d.stats none /),
+    '', 'nothing was made');
+
+###############################################################################
+
+# A configuration that is right, with a text in one of its places.
+
+sub whole {
+    my ($place, $text) = @_;
+    my %in = (main => '', http => '', server => '', location => '',
+        observe => '', upstream => '');
+
+    $in{$place} = $text;
+
+    return <<"EOF";
+$in{main}
+http {
+    eventbridge_checkpoint_zone zone=z:1m path=$dir/z.ckpt;
+    $in{http}
+
+    upstream u {
+        server 127.0.0.1:9;
+        $in{upstream}
+    }
+
+    server {
+        listen 127.0.0.1:%%PORT_0%%;
+        client_max_body_size 2m;
+        $in{server}
+
+        location = /in {
+            eventbridge_ingest;
+            eventbridge_route /to/a;
+            $in{location}
+        }
+
+        location = /other {
+            eventbridge_ingest;
+            eventbridge_route /to/a;
+        }
+
+        location = /observe {
+            $in{observe}
+        }
+
+        location /to/ {
+            internal;
+            client_max_body_size 0;
+            proxy_pass http://u;
+        }
+
+        location \@named {
+            client_max_body_size 0;
+            proxy_pass http://u;
+        }
+    }
+}
+EOF
+}
+
+###############################################################################
