@@ -567,7 +567,8 @@ sub reopen {
     }, 10);
 }
 
-# QUIT, as an administrator stops it; what that leaves is finish()'s business
+# QUIT, as an administrator stops it; what that leaves is finish()'s business.
+# signal => 'TERM' does not wait for anything.
 
 sub stop {
     my ($self, %opt) = @_;
@@ -578,7 +579,7 @@ sub stop {
 
     my $pid = delete $self->{pid};
 
-    kill 'QUIT', $pid;
+    kill $opt{signal} // 'QUIT', $pid;
 
     if (!defined $self->_wait_master($pid, $opt{timeout} // 20)) {
         push @{$self->{problems}}, 'QUIT did not stop nginx';
@@ -867,7 +868,7 @@ sub finish {
     my ($log, $stderr, @reports, $file);
 
     $log = '';
-    $log .= read_file($_) for glob "$self->{dir}/error.log "
+    $log .= read_file($_) // '' for glob "$self->{dir}/error.log "
         . "$self->{dir}/error.log.reopen*";
     $stderr = read_file("$self->{dir}/stderr") // '';
 
