@@ -13,6 +13,7 @@ use strict;
 use Test::More;
 
 use FindBin;
+use POSIX qw/ mkfifo /;
 use lib "$FindBin::Bin/lib";
 
 use Test::EventBridge;
@@ -412,7 +413,7 @@ $t->plan(@cases * 4 + grep({ defined $_->[2] } @cases) + @good + 3);
 # files to stumble over, and a checkpoint that is right
 
 mkdir "$dir/dir" or die "mkdir: $!\n";
-system('mkfifo', "$dir/fifo") == 0 or die "mkfifo failed\n";
+mkfifo("$dir/fifo", 0600) or die "mkfifo: $!\n";
 symlink 'z.ckpt', "$dir/link" or die "symlink: $!\n";
 symlink 'none', "$dir/dangling" or die "symlink: $!\n";
 

@@ -308,8 +308,10 @@ sub state {
 sub nginx_s {
     my ($conf, $signal) = @_;
 
-    return system($t->{nginx}, '-p', "$dir/", '-c', $conf, '-e',
-        "$dir/error.log", '-s', $signal);
+    local %ENV = %ENV;
+    $t->_environment();
+
+    return system($t->_command($conf, 'error.log'), '-s', $signal);
 }
 
 sub reloaded {

@@ -597,6 +597,10 @@ ngx_http_eventbridge_count(ngx_http_request_t *r, ngx_uint_t status)
         cell = NGX_EB_STATS_L_REQ_422;
         break;
 
+    case 429:
+        cell = NGX_EB_STATS_L_REQ_429;
+        break;
+
     case 503:
         cell = NGX_EB_STATS_L_REQ_503;
         break;

@@ -19,6 +19,9 @@ static ngx_int_t ngx_http_eventbridge_setup_zones(ngx_conf_t *cf,
 static ngx_int_t ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf,
     ngx_http_eventbridge_place_t *place);
+static ngx_uint_t ngx_http_eventbridge_setup_index(
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_destination_t *d);
 static ngx_int_t ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
     ngx_http_eventbridge_place_t *place,
     ngx_http_eventbridge_ingest_t *ingest);
@@ -244,7 +247,8 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
     }
 
     for (i = 0; i < ingest->ndestinations; i++) {
-        ingest->destinations[i].index = emcf->ndestinations++;
+        ingest->destinations[i].index =
+            ngx_http_eventbridge_setup_index(emcf, &ingest->destinations[i]);
 
         if (elcf->zone
             && ngx_http_eventbridge_zone_add(cf, elcf->zone,
@@ -258,6 +262,41 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
     ngx_http_eventbridge_setup_warnings(cf, place, ingest);
 
     return NGX_OK;
+}
+
+
+/*
+ * What is in flight to a destination is counted once, whichever location sends
+ * it: else a hung one could use up more than its half.
+ */
+
+static ngx_uint_t
+ngx_http_eventbridge_setup_index(ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_destination_t *d)
+{
+    ngx_uint_t                            i, j;
+    ngx_http_eventbridge_ingest_t       **ingests;
+    ngx_http_eventbridge_destination_t   *other;
+
+    ingests = emcf->ingests.elts;
+
+    /* the last one is that of d itself */
+
+    for (i = 0; i + 1 < emcf->ingests.nelts; i++) {
+
+        for (j = 0; j < ingests[i]->ndestinations; j++) {
+            other = &ingests[i]->destinations[j];
+
+            if (other->clcf == d->clcf
+                && other->uri.len == d->uri.len
+                && ngx_strncmp(other->uri.data, d->uri.data, d->uri.len) == 0)
+            {
+                return other->index;
+            }
+        }
+    }
+
+    return emcf->ndestinations++;
 }
 
 

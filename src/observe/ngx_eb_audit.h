@@ -56,9 +56,10 @@ typedef struct {
 /*
  * Configuration: the log of this file (one for each file, however many
  * locations name it), opened with the cycle and reopened on USR1.  buffer:
- * bytes per worker.  flush: the longest time that a line waits.  A second use of the
- * same file with other sizes, or of a file that another module logs to, is an
- * error, reported at EMERG with the file and line.  NULL: failed.
+ * bytes per worker.  flush: the longest time that a line waits.  A second use
+ * of the same file with other sizes, or of a file that another module logs to,
+ * or a directory that is not there, is an error, reported at EMERG with the
+ * file and line.  NULL: failed.
  */
 ngx_eb_audit_t *ngx_eb_audit_open(ngx_conf_t *cf, ngx_array_t *audits,
     ngx_str_t *file, size_t buffer, ngx_msec_t flush);
