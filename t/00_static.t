@@ -95,7 +95,7 @@ my @bad = (
         "ngx_http_variable_t  x[] = {\n ngx_string(\"eventbridge_b\")\n};\n" ],
     [ variables => 'does not have', 'docs/directives.md',
         "\$eventbridge_b\n" ],
-    [ metrics => 'metric eventbridge_b', 'src/observe/ngx_eb_stats.c',
+    [ metrics => 'metric eventbridge_b', 'src/observe/ngx_eb_metrics.c',
         "\"eventbridge_b\", \"counter\",\n" ],
     [ metrics => 'does not have', 'docs/metrics.md', "eventbridge_b\n" ],
     [ links => 'nowhere', 'docs/metrics.md', "[a](b.md)\n" ],

@@ -20,11 +20,11 @@ use JSON::PP ();
 use Test::EventBridge;
 use Test::EventBridge::Client ();
 use Test::EventBridge::Disk qw/ disk undisk /;
-use Test::EventBridge::Util qw/ now scaled /;
+use Test::EventBridge::Util qw/ child_pids now scaled /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(log_level => 'info')->plan(94);
+my $t = Test::EventBridge->new(log_level => 'info')->plan(95);
 
 my $m = $t->mock(1);
 my $port = $t->port(0);
@@ -152,6 +152,13 @@ for my $round (1 .. 5) {
             $c{$name}->start(method => 'POST', path => '/v1/events',
                 pieces => [ substr $body, 0, 10 ], length => length $body);
         }
+
+        # all are taken, and none of them is idle
+
+        wait_for(sub {
+            my ($n) = get($port, '/stub')->body() =~ /Writing: (\d+)/;
+            return defined $n && $n > keys %c;
+        }, 2);
 
         $m->set('/to/ok', hang => 1);
         $c{$_}->put(substr events($_, 3), 10) for sort keys %todo;
@@ -321,7 +328,8 @@ SKIP: {
     $t->run();
     my @now = audit_figures();
     is($now[0] - $lines, $good, 'audit: the figure is that of the lines');
-    is($now[0] + $now[1] - $lines - $dropped, $events, 'audit: none is unknown');
+    is($now[0] + $now[1] - $lines - $dropped, $events,
+        'audit: none is unknown');
     cmp_ok($torn, '<=', $now[2] - $errors, 'audit: one torn line an error');
     is($before[0] <= $now[0] ? 1 : 0, 1, 'audit: figures grow');
     $t->stop();
@@ -540,6 +548,7 @@ $m->release();
 $r = $c->response();
 is($r->status(), 200, 'QUIT: answered');
 is($r->json()->{forwarded}, 2, 'QUIT: delivered');
+ok(wait_for(sub { !child_pids($t->pid()) }), 'QUIT: the worker is gone');
 $t->stop();
 
 # TERM: nobody waits, and the claims are free at once

@@ -21,9 +21,9 @@
 #include <ngx_core.h>
 #include <sys/file.h>
 #include <pthread.h>
-#include <math.h>
 #include "ngx_eb_out.h"
 #include "ngx_eb_stats.h"
+#include "ngx_eb_stats_file.h"
 
 
 #define NGX_EB_STATS_MAGIC         "NGXEBST"
@@ -37,7 +37,6 @@
 
 #define NGX_EB_STATS_HEADER_SIZE   4096
 #define NGX_EB_STATS_SLOT_SIZE     1536
-#define NGX_EB_STATS_SLOTS         4096
 #define NGX_EB_STATS_SIZE                                                     \
     (NGX_EB_STATS_HEADER_SIZE                                                 \
      + (size_t) NGX_EB_STATS_SLOTS * NGX_EB_STATS_SLOT_SIZE)
@@ -45,7 +44,6 @@
 /* the last slots are for series that find no room, one of each kind */
 #define NGX_EB_STATS_ROOM          (NGX_EB_STATS_SLOTS - NGX_EB_STATS_KINDS)
 
-#define NGX_EB_STATS_LABELS        878
 
 /* of a label's value, when all labels together are too long */
 #define NGX_EB_STATS_VALUE         128
@@ -86,16 +84,6 @@ typedef struct {
 } ngx_eb_stats_header_t;
 
 
-typedef struct {
-    uint32_t                        kind;
-    uint32_t                        state;      /* stored last */
-    uint64_t                        check;      /* of kind and labels */
-    uint16_t                        len;
-    u_char                          labels[NGX_EB_STATS_LABELS];
-    ngx_eb_stats_cell_t             cells[NGX_EB_STATS_CELLS];
-} ngx_eb_stats_slot_t;
-
-
 struct ngx_eb_stats_s {
     ngx_eb_stats_header_t          *header;
     ngx_eb_stats_slot_t            *slots;
@@ -115,33 +103,6 @@ typedef enum {
 } ngx_eb_stats_state_e;
 
 
-typedef struct {
-    int64_t                         value;
-    const char                     *text;
-} ngx_eb_stats_bound_t;
-
-
-typedef struct {
-    const ngx_eb_stats_bound_t     *bounds;
-    ngx_uint_t                      n;
-    ngx_uint_t                      msec;       /* the sum is in ms */
-} ngx_eb_stats_histogram_t;
-
-
-/* one line of the exposition, of each series of its kind */
-
-typedef struct {
-    const char                     *name;
-    const char                     *type;
-    const char                     *help;
-    ngx_eb_stats_kind_e             kind;
-    ngx_uint_t                      cell;
-    const char                     *label;      /* in addition, or NULL */
-    const ngx_eb_stats_histogram_t *histogram;
-    ngx_uint_t                      msec;       /* printed as seconds */
-} ngx_eb_stats_metric_t;
-
-
 static ngx_fd_t ngx_eb_stats_open(u_char *path, ngx_uint_t *alone,
     u_char *errstr, size_t errlen, ngx_err_t *err);
 static ngx_int_t ngx_eb_stats_lock_file(ngx_fd_t fd, ngx_uint_t *alone);
@@ -159,7 +120,6 @@ static void ngx_eb_stats_layout(ngx_eb_stats_layout_t *layout);
 static void ngx_eb_stats_cleanup(void *data);
 static ngx_int_t ngx_eb_stats_lock(ngx_eb_stats_t *stats);
 static void ngx_eb_stats_unlock(ngx_eb_stats_t *stats);
-static uint64_t ngx_eb_stats_hash(uint64_t hash, const void *data, size_t len);
 static uint64_t ngx_eb_stats_check(uint32_t kind, ngx_str_t *labels);
 static size_t ngx_eb_stats_fit(u_char *dst, ngx_str_t *labels);
 static size_t ngx_eb_stats_cut(u_char *value, size_t len);
@@ -171,262 +131,12 @@ static ngx_eb_stats_slot_t *ngx_eb_stats_find(ngx_eb_stats_t *stats,
 static void ngx_eb_stats_index(ngx_eb_stats_t *stats);
 static ngx_eb_stats_slot_t *ngx_eb_stats_append(ngx_eb_stats_t *stats,
     uint32_t kind, ngx_str_t *labels, uint64_t check);
-static void ngx_eb_stats_observe(ngx_eb_stats_cell_t *cells, ngx_uint_t first,
-    const ngx_eb_stats_histogram_t *histogram, int64_t value);
-static ngx_uint_t ngx_eb_stats_gather(ngx_eb_stats_t *stats,
-    ngx_eb_stats_slot_t **list);
-static size_t ngx_eb_stats_estimate(ngx_eb_stats_slot_t **list, ngx_uint_t n,
-    ngx_eb_stats_extra_t *extra, ngx_uint_t nextra);
-static void ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_slot_t **list,
-    ngx_uint_t n);
-static void ngx_eb_stats_print_extra(ngx_eb_out_t *out,
-    ngx_eb_stats_extra_t *extra, ngx_uint_t n);
-static void ngx_eb_stats_print_head(ngx_eb_out_t *out, const char *name,
-    const char *type, const char *help);
-static void ngx_eb_stats_print_name(ngx_eb_out_t *out, const char *name,
-    const char *suffix, ngx_str_t *labels, const char *label, const char *le);
-static void ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
-    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_slot_t *slot,
-    ngx_str_t *labels);
-static void ngx_eb_stats_print_double(ngx_eb_out_t *out, double value);
-static void ngx_eb_stats_text(ngx_eb_out_t *out, const char *text);
 
 
-static const ngx_eb_stats_bound_t  ngx_eb_stats_latency_bounds[] = {
-    { 1, "0.001" },
-    { 2, "0.0025" },
-    { 5, "0.005" },
-    { 10, "0.01" },
-    { 25, "0.025" },
-    { 50, "0.05" },
-    { 100, "0.1" },
-    { 250, "0.25" },
-    { 500, "0.5" },
-    { 1000, "1" },
-    { 2500, "2.5" },
-    { 5000, "5" },
-    { 10000, "10" },
-    { 30000, "30" }
-};
-
-
-static const ngx_eb_stats_bound_t  ngx_eb_stats_lag_bounds[] = {
-    { 100, "0.1" },
-    { 500, "0.5" },
-    { 1000, "1" },
-    { 2500, "2.5" },
-    { 5000, "5" },
-    { 10000, "10" },
-    { 30000, "30" },
-    { 60000, "60" },
-    { 300000, "300" },
-    { 900000, "900" },
-    { 3600000, "3600" },
-    { 86400000, "86400" }
-};
-
-
-static const ngx_eb_stats_bound_t  ngx_eb_stats_batch_bounds[] = {
-    { 1, "1" },
-    { 2, "2" },
-    { 5, "5" },
-    { 10, "10" },
-    { 20, "20" },
-    { 50, "50" },
-    { 100, "100" },
-    { 500, "500" },
-    { 1000, "1000" },
-    { 5000, "5000" }
-};
-
-
-#define NGX_EB_STATS_LATENCY_N                                                \
-    (sizeof(ngx_eb_stats_latency_bounds) / sizeof(ngx_eb_stats_bound_t))
-#define NGX_EB_STATS_LAG_N                                                    \
-    (sizeof(ngx_eb_stats_lag_bounds) / sizeof(ngx_eb_stats_bound_t))
-#define NGX_EB_STATS_BATCH_N                                                  \
-    (sizeof(ngx_eb_stats_batch_bounds) / sizeof(ngx_eb_stats_bound_t))
-
-
-/* the cells that the header sets aside for a histogram: bounds, +Inf, sum */
-
-typedef char  ngx_eb_stats_assert_lag[
-    NGX_EB_STATS_L_BATCH_HIST - NGX_EB_STATS_L_LAG_HIST
-    == NGX_EB_STATS_LAG_N + 2 ? 1 : -1];
-typedef char  ngx_eb_stats_assert_batch[
-    NGX_EB_STATS_L_END - NGX_EB_STATS_L_BATCH_HIST
-    == NGX_EB_STATS_BATCH_N + 2 ? 1 : -1];
-typedef char  ngx_eb_stats_assert_latency[
-    NGX_EB_STATS_D_END - NGX_EB_STATS_D_LATENCY_HIST
-    == NGX_EB_STATS_LATENCY_N + 2 ? 1 : -1];
-typedef char  ngx_eb_stats_assert_cells[
-    NGX_EB_STATS_L_END <= NGX_EB_STATS_CELLS ? 1 : -1];
 typedef char  ngx_eb_stats_assert_slot[
     sizeof(ngx_eb_stats_slot_t) == NGX_EB_STATS_SLOT_SIZE ? 1 : -1];
 typedef char  ngx_eb_stats_assert_mutex[
     offsetof(ngx_eb_stats_header_t, mutex) == 256 ? 1 : -1];
-
-
-static const ngx_eb_stats_histogram_t  ngx_eb_stats_latency = {
-    ngx_eb_stats_latency_bounds, NGX_EB_STATS_LATENCY_N, 1
-};
-
-static const ngx_eb_stats_histogram_t  ngx_eb_stats_lag = {
-    ngx_eb_stats_lag_bounds, NGX_EB_STATS_LAG_N, 1
-};
-
-static const ngx_eb_stats_histogram_t  ngx_eb_stats_batch = {
-    ngx_eb_stats_batch_bounds, NGX_EB_STATS_BATCH_N, 0
-};
-
-
-#define NGX_EB_STATS_HELP_REQUESTS  "Requests to ingest locations, by answer."
-#define NGX_EB_STATS_HELP_RESULTS                                             \
-    "Requests to destinations, by class of the answer; none: no answer."
-
-/* lines of one name stand together: HELP and TYPE are printed once for them */
-
-static const ngx_eb_stats_metric_t  ngx_eb_stats_metrics[] = {
-
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_2XX, "code=\"2xx\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_400, "code=\"400\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_401, "code=\"401\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_405, "code=\"405\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_413, "code=\"413\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_415, "code=\"415\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_422, "code=\"422\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_429, "code=\"429\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_500, "code=\"500\"", NULL, 0 },
-    { "eventbridge_requests_total", "counter", NGX_EB_STATS_HELP_REQUESTS,
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REQ_503, "code=\"503\"", NULL, 0 },
-
-    { "eventbridge_events_received_total", "counter",
-      "Events in accepted batches.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_RECEIVED, NULL, NULL, 0 },
-    { "eventbridge_events_processed_total", "counter",
-      "Events that were settled: forwarded, duplicate or dropped.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_PROCESSED, NULL, NULL, 0 },
-    { "eventbridge_events_forwarded_total", "counter",
-      "Events that reached all of their destinations.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_FORWARDED, NULL, NULL, 0 },
-    { "eventbridge_events_duplicates_total", "counter",
-      "Events that had been delivered before.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_DUPLICATES, NULL, NULL, 0 },
-    { "eventbridge_events_dropped_total", "counter",
-      "Events that no route matched, and that were acknowledged.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_DROPPED, NULL, NULL, 0 },
-    { "eventbridge_events_invalid_total", "counter",
-      "Events that were refused as malformed.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_INVALID, NULL, NULL, 0 },
-    { "eventbridge_events_unrouted_total", "counter",
-      "Events that no route matched, and that were refused.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_UNROUTED, NULL, NULL, 0 },
-    { "eventbridge_events_failed_total", "counter",
-      "Events that some destination did not take.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_FAILED, NULL, NULL, 0 },
-    { "eventbridge_events_busy_total", "counter",
-      "Events that another delivery held until the deadline.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_BUSY, NULL, NULL, 0 },
-    { "eventbridge_events_without_id_total", "counter",
-      "Events that carried no id.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_NO_ID, NULL, NULL, 0 },
-    { "eventbridge_received_bytes_total", "counter",
-      "Bytes of the request bodies.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_BYTES, NULL, NULL, 0 },
-    { "eventbridge_message_lag_seconds", "gauge",
-      "Time from the last event's own time to its processing.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_LAG, NULL, NULL, 1 },
-    { "eventbridge_event_lag_seconds", "histogram",
-      "Time from an event's own time to its processing.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_LAG_HIST, NULL,
-      &ngx_eb_stats_lag, 1 },
-    { "eventbridge_batch_events", "histogram",
-      "Events in one batch.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_BATCH_HIST, NULL,
-      &ngx_eb_stats_batch, 0 },
-    { "eventbridge_route_regex_errors_total", "counter",
-      "Regular expressions of routes that hit a limit.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_REGEX_ERRORS, NULL, NULL, 0 },
-    { "eventbridge_overload_total", "counter",
-      "Requests that were refused because too much was being delivered.",
-      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_OVERLOAD, NULL, NULL, 0 },
-
-    { "eventbridge_destination_events_forwarded_total", "counter",
-      "Events that the destination took.",
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_FORWARDED, NULL, NULL, 0 },
-    { "eventbridge_destination_events_failed_total", "counter",
-      "Events that the destination did not take.",
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_FAILED, NULL, NULL, 0 },
-    { "eventbridge_destination_requests_total", "counter",
-      NGX_EB_STATS_HELP_RESULTS,
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_2XX,
-      "result=\"2xx\"", NULL, 0 },
-    { "eventbridge_destination_requests_total", "counter",
-      NGX_EB_STATS_HELP_RESULTS,
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_3XX,
-      "result=\"3xx\"", NULL, 0 },
-    { "eventbridge_destination_requests_total", "counter",
-      NGX_EB_STATS_HELP_RESULTS,
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_4XX,
-      "result=\"4xx\"", NULL, 0 },
-    { "eventbridge_destination_requests_total", "counter",
-      NGX_EB_STATS_HELP_RESULTS,
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_5XX,
-      "result=\"5xx\"", NULL, 0 },
-    { "eventbridge_destination_requests_total", "counter",
-      NGX_EB_STATS_HELP_RESULTS,
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_NO_STATUS,
-      "result=\"none\"", NULL, 0 },
-    { "eventbridge_destination_saturated_events_total", "counter",
-      "Events that were refused because the destination had its share "
-      "of deliveries under way.",
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_SATURATED, NULL, NULL, 0 },
-    { "eventbridge_destination_bytes_total", "counter",
-      "Bytes of the bodies that were sent to the destination.",
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_BYTES, NULL, NULL, 0 },
-    { "eventbridge_delivery_duration_seconds", "histogram",
-      "Time that a request to the destination took.",
-      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_LATENCY_HIST, NULL,
-      &ngx_eb_stats_latency, 1 },
-
-    { "eventbridge_route_events_matched_total", "counter",
-      "Events that the route matched.",
-      NGX_EB_STATS_ROUTE, NGX_EB_STATS_R_MATCHED, NULL, NULL, 0 },
-    { "eventbridge_route_events_forwarded_total", "counter",
-      "Events of the route that its destination took.",
-      NGX_EB_STATS_ROUTE, NGX_EB_STATS_R_FORWARDED, NULL, NULL, 0 },
-    { "eventbridge_route_events_failed_total", "counter",
-      "Events of the route that its destination did not take.",
-      NGX_EB_STATS_ROUTE, NGX_EB_STATS_R_FAILED, NULL, NULL, 0 },
-    { "eventbridge_route_events_duplicates_total", "counter",
-      "Events of the route that its destination had been given before.",
-      NGX_EB_STATS_ROUTE, NGX_EB_STATS_R_DUPLICATES, NULL, NULL, 0 },
-
-    { "eventbridge_audit_lines_total", "counter",
-      "Lines written to audit logs.",
-      NGX_EB_STATS_NODE, NGX_EB_STATS_N_AUDIT_LINES, NULL, NULL, 0 },
-    { "eventbridge_audit_dropped_total", "counter",
-      "Audit lines that were lost.",
-      NGX_EB_STATS_NODE, NGX_EB_STATS_N_AUDIT_DROPPED, NULL, NULL, 0 },
-    { "eventbridge_audit_errors_total", "counter",
-      "Failed writes to audit logs.",
-      NGX_EB_STATS_NODE, NGX_EB_STATS_N_AUDIT_ERRORS, NULL, NULL, 0 },
-    { "eventbridge_series_overflow_total", "counter",
-      "Series that found no room in the metrics file.",
-      NGX_EB_STATS_NODE, NGX_EB_STATS_N_SERIES_FULL, NULL, NULL, 0 }
-};
-
-#define NGX_EB_STATS_METRICS                                                  \
-    (sizeof(ngx_eb_stats_metrics) / sizeof(ngx_eb_stats_metric_t))
 
 
 static ngx_eb_stats_cell_t  ngx_eb_stats_nobody[NGX_EB_STATS_CELLS];
@@ -962,9 +672,8 @@ ngx_eb_stats_recover(ngx_eb_stats_t *stats)
 static void
 ngx_eb_stats_layout(ngx_eb_stats_layout_t *layout)
 {
-    uint64_t    hash;
-    uint32_t    ends[5];
-    ngx_uint_t  i;
+    uint64_t  hash;
+    uint32_t  ends[5];
 
     ends[0] = NGX_EB_STATS_KINDS;
     ends[1] = NGX_EB_STATS_L_END;
@@ -974,20 +683,7 @@ ngx_eb_stats_layout(ngx_eb_stats_layout_t *layout)
 
     hash = ngx_eb_stats_hash(NGX_EB_STATS_FNV_BASIS, ends, sizeof(ends));
 
-    for (i = 0; i < NGX_EB_STATS_LATENCY_N; i++) {
-        hash = ngx_eb_stats_hash(hash, &ngx_eb_stats_latency_bounds[i].value,
-                                 sizeof(int64_t));
-    }
-
-    for (i = 0; i < NGX_EB_STATS_LAG_N; i++) {
-        hash = ngx_eb_stats_hash(hash, &ngx_eb_stats_lag_bounds[i].value,
-                                 sizeof(int64_t));
-    }
-
-    for (i = 0; i < NGX_EB_STATS_BATCH_N; i++) {
-        hash = ngx_eb_stats_hash(hash, &ngx_eb_stats_batch_bounds[i].value,
-                                 sizeof(int64_t));
-    }
+    hash = ngx_eb_stats_bounds(hash);
 
     ngx_memcpy(layout->magic, NGX_EB_STATS_MAGIC, 8);
     layout->version = NGX_EB_STATS_VERSION;
@@ -1052,7 +748,7 @@ ngx_eb_stats_unlock(ngx_eb_stats_t *stats)
 
 /* FNV-1a */
 
-static uint64_t
+uint64_t
 ngx_eb_stats_hash(uint64_t hash, const void *data, size_t len)
 {
     size_t         i;
@@ -1388,110 +1084,7 @@ ngx_eb_stats_append(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
 }
 
 
-void
-ngx_eb_stats_observe_lag(ngx_eb_stats_cell_t *cells, int64_t msec)
-{
-    ngx_eb_stats_observe(cells, NGX_EB_STATS_L_LAG_HIST, &ngx_eb_stats_lag,
-                         msec);
-}
-
-
-void
-ngx_eb_stats_observe_batch(ngx_eb_stats_cell_t *cells, ngx_uint_t n)
-{
-    ngx_eb_stats_observe(cells, NGX_EB_STATS_L_BATCH_HIST,
-                         &ngx_eb_stats_batch, (int64_t) n);
-}
-
-
-void
-ngx_eb_stats_observe_latency(ngx_eb_stats_cell_t *cells, int64_t msec)
-{
-    ngx_eb_stats_observe(cells, NGX_EB_STATS_D_LATENCY_HIST,
-                         &ngx_eb_stats_latency, msec);
-}
-
-
-static void
-ngx_eb_stats_observe(ngx_eb_stats_cell_t *cells, ngx_uint_t first,
-    const ngx_eb_stats_histogram_t *histogram, int64_t value)
-{
-    ngx_uint_t  i;
-
-    /* clocks differ: an event of the future came without delay */
-
-    if (value < 0) {
-        value = 0;
-    }
-
-    for (i = 0; i < histogram->n; i++) {
-        if (value <= histogram->bounds[i].value) {
-            break;
-        }
-    }
-
-    ngx_eb_stats_add(cells, first + i, 1);
-    ngx_eb_stats_add(cells, first + histogram->n + 1, value);
-}
-
-
-ngx_int_t
-ngx_eb_stats_render(ngx_eb_stats_t *stats, ngx_pool_t *pool,
-    ngx_eb_stats_extra_t *extra, ngx_uint_t nextra, ngx_str_t *text)
-{
-    size_t                 size;
-    u_char                *start;
-    ngx_uint_t             n;
-    ngx_eb_out_t           out;
-    ngx_eb_stats_slot_t  **list;
-
-    list = NULL;
-    n = 0;
-
-    if (stats) {
-        list = ngx_palloc(pool,
-                          NGX_EB_STATS_SLOTS * sizeof(ngx_eb_stats_slot_t *));
-        if (list == NULL) {
-            return NGX_ERROR;
-        }
-
-        n = ngx_eb_stats_gather(stats, list);
-    }
-
-    size = ngx_eb_stats_estimate(list, n, extra, nextra);
-
-    for ( ;; ) {
-        start = ngx_palloc(pool, size);
-        if (start == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_eb_out_init(&out, start, size);
-
-        ngx_eb_stats_print(&out, list, n);
-        ngx_eb_stats_print_extra(&out, extra, nextra);
-
-        if (!out.truncated) {
-            break;
-        }
-
-        (void) ngx_pfree(pool, start);
-
-        size *= 2;
-    }
-
-    if (list) {
-        (void) ngx_pfree(pool, list);
-    }
-
-    text->data = start;
-    text->len = out.pos - start;
-
-    return NGX_OK;
-}
-
-
-static ngx_uint_t
+ngx_uint_t
 ngx_eb_stats_gather(ngx_eb_stats_t *stats, ngx_eb_stats_slot_t **list)
 {
     ngx_str_t             labels;
@@ -1532,274 +1125,4 @@ ngx_eb_stats_gather(ngx_eb_stats_t *stats, ngx_eb_stats_slot_t **list)
     }
 
     return n;
-}
-
-
-/* one allocation should do; when it does not, the caller doubles it */
-
-static size_t
-ngx_eb_stats_estimate(ngx_eb_stats_slot_t **list, ngx_uint_t n,
-    ngx_eb_stats_extra_t *extra, ngx_uint_t nextra)
-{
-    size_t                        size, names[NGX_EB_STATS_KINDS];
-    size_t                        lines[NGX_EB_STATS_KINDS];
-    ngx_uint_t                    i, k;
-    const ngx_eb_stats_metric_t  *metric;
-
-    ngx_memzero(names, sizeof(names));
-    ngx_memzero(lines, sizeof(lines));
-
-    size = 4096;
-
-    for (i = 0; i < NGX_EB_STATS_METRICS; i++) {
-        metric = &ngx_eb_stats_metrics[i];
-
-        k = metric->histogram ? metric->histogram->n + 3 : 1;
-
-        /* suffix, braces, an additional label, a number */
-
-        names[metric->kind] += k * (ngx_strlen(metric->name) + 48);
-        lines[metric->kind] += k;
-
-        size += 2 * ngx_strlen(metric->name) + ngx_strlen(metric->help) + 48;
-    }
-
-    for (i = 0; i < n; i++) {
-        k = list[i]->kind;
-        size += names[k] + lines[k] * list[i]->len;
-    }
-
-    for (i = 0; i < nextra; i++) {
-        size += 3 * ngx_strlen(extra[i].name) + ngx_strlen(extra[i].help)
-                + extra[i].labels.len + 96;
-    }
-
-    return size;
-}
-
-
-static void
-ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_slot_t **list,
-    ngx_uint_t n)
-{
-    int64_t                       value;
-    ngx_str_t                     labels;
-    const char                   *last;
-    ngx_uint_t                    i, k;
-    ngx_eb_stats_slot_t          *slot;
-    const ngx_eb_stats_metric_t  *metric;
-
-    last = "";
-
-    for (i = 0; i < NGX_EB_STATS_METRICS; i++) {
-        metric = &ngx_eb_stats_metrics[i];
-
-        for (k = 0; k < n; k++) {
-            slot = list[k];
-
-            if (slot->kind != (uint32_t) metric->kind) {
-                continue;
-            }
-
-            if (ngx_strcmp(metric->name, last) != 0) {
-                last = metric->name;
-                ngx_eb_stats_print_head(out, metric->name, metric->type,
-                                        metric->help);
-            }
-
-            labels.len = slot->len;
-            labels.data = slot->labels;
-
-            if (metric->histogram) {
-                ngx_eb_stats_print_histogram(out, metric, slot, &labels);
-                continue;
-            }
-
-            ngx_eb_stats_print_name(out, metric->name, "", &labels,
-                                    metric->label, NULL);
-
-            value = slot->cells[metric->cell];
-
-            if (metric->msec) {
-                ngx_eb_out_ms(out, value);
-
-            } else {
-                ngx_eb_out_int(out, value);
-            }
-
-            ngx_eb_out_lit(out, "\n");
-        }
-    }
-}
-
-
-static void
-ngx_eb_stats_print_extra(ngx_eb_out_t *out, ngx_eb_stats_extra_t *extra,
-    ngx_uint_t n)
-{
-    ngx_uint_t   i;
-    const char  *last;
-
-    last = "";
-
-    for (i = 0; i < n; i++) {
-
-        if (ngx_strcmp(extra[i].name, last) != 0) {
-            last = extra[i].name;
-            ngx_eb_stats_print_head(out, extra[i].name, extra[i].type,
-                                    extra[i].help);
-        }
-
-        ngx_eb_stats_print_name(out, extra[i].name, "", &extra[i].labels,
-                                NULL, NULL);
-        ngx_eb_stats_print_double(out, extra[i].value);
-        ngx_eb_out_lit(out, "\n");
-    }
-}
-
-
-static void
-ngx_eb_stats_print_head(ngx_eb_out_t *out, const char *name,
-    const char *type, const char *help)
-{
-    const char  *p, *s;
-
-    ngx_eb_out_lit(out, "# HELP ");
-    ngx_eb_stats_text(out, name);
-    ngx_eb_out_lit(out, " ");
-
-    for (p = s = help; *p; p++) {
-
-        if (*p == '\\' || *p == '\n') {
-            ngx_eb_out_raw(out, s, p - s);
-            ngx_eb_stats_text(out, *p == '\\' ? "\\\\" : "\\n");
-            s = p + 1;
-        }
-    }
-
-    ngx_eb_out_raw(out, s, p - s);
-
-    ngx_eb_out_lit(out, "\n# TYPE ");
-    ngx_eb_stats_text(out, name);
-    ngx_eb_out_lit(out, " ");
-    ngx_eb_stats_text(out, type);
-    ngx_eb_out_lit(out, "\n");
-}
-
-
-static void
-ngx_eb_stats_print_name(ngx_eb_out_t *out, const char *name,
-    const char *suffix, ngx_str_t *labels, const char *label, const char *le)
-{
-    const char  *before;
-
-    ngx_eb_stats_text(out, name);
-    ngx_eb_stats_text(out, suffix);
-
-    before = "{";
-
-    if (labels->len) {
-        ngx_eb_stats_text(out, before);
-        ngx_eb_out_raw(out, labels->data, labels->len);
-        before = ",";
-    }
-
-    if (label) {
-        ngx_eb_stats_text(out, before);
-        ngx_eb_stats_text(out, label);
-        before = ",";
-    }
-
-    if (le) {
-        ngx_eb_stats_text(out, before);
-        ngx_eb_out_lit(out, "le=\"");
-        ngx_eb_stats_text(out, le);
-        ngx_eb_out_lit(out, "\"");
-        before = ",";
-    }
-
-    ngx_eb_stats_text(out, *before == ',' ? "} " : " ");
-}
-
-
-static void
-ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
-    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_slot_t *slot,
-    ngx_str_t *labels)
-{
-    int64_t                          count, sum;
-    ngx_uint_t                       i;
-    const ngx_eb_stats_histogram_t  *histogram;
-
-    histogram = metric->histogram;
-
-    count = 0;
-
-    for (i = 0; i <= histogram->n; i++) {
-        count += slot->cells[metric->cell + i];
-
-        ngx_eb_stats_print_name(out, metric->name, "_bucket", labels,
-                                metric->label,
-                                i < histogram->n ? histogram->bounds[i].text
-                                                 : "+Inf");
-        ngx_eb_out_int(out, count);
-        ngx_eb_out_lit(out, "\n");
-    }
-
-    sum = slot->cells[metric->cell + histogram->n + 1];
-
-    ngx_eb_stats_print_name(out, metric->name, "_sum", labels, metric->label,
-                            NULL);
-
-    if (histogram->msec) {
-        ngx_eb_out_ms(out, sum);
-
-    } else {
-        ngx_eb_out_int(out, sum);
-    }
-
-    ngx_eb_out_lit(out, "\n");
-
-    /* the sum of the buckets: a scrape never contradicts itself */
-
-    ngx_eb_stats_print_name(out, metric->name, "_count", labels,
-                            metric->label, NULL);
-    ngx_eb_out_int(out, count);
-    ngx_eb_out_lit(out, "\n");
-}
-
-
-static void
-ngx_eb_stats_print_double(ngx_eb_out_t *out, double value)
-{
-    char  *p, buf[64];
-
-    if (isnan(value)) {
-        ngx_eb_out_lit(out, "NaN");
-        return;
-    }
-
-    if (isinf(value)) {
-        ngx_eb_stats_text(out, value > 0 ? "+Inf" : "-Inf");
-        return;
-    }
-
-    /* a locale that some library has set may write a comma */
-
-    (void) snprintf(buf, sizeof(buf), "%.15g", value);
-
-    for (p = buf; *p; p++) {
-        if (*p == ',') {
-            *p = '.';
-        }
-    }
-
-    ngx_eb_stats_text(out, buf);
-}
-
-
-static void
-ngx_eb_stats_text(ngx_eb_out_t *out, const char *text)
-{
-    ngx_eb_out_raw(out, text, ngx_strlen(text));
 }

@@ -346,7 +346,7 @@ sub metrics {
     my ($tree) = @_;
     my ($text, %code, %docs, @found);
 
-    for my $name ('src/observe/ngx_eb_stats.c',
+    for my $name ('src/observe/ngx_eb_metrics.c',
         'src/http/ngx_http_eventbridge_observe.c')
     {
         $text = $tree->{$name} // '';

@@ -6,7 +6,7 @@
  * a strict reader of the exposition format checks.
  */
 
-/* sources: src/observe/ngx_eb_stats.c src/wire/ngx_eb_out.c */
+/* sources: src/observe/ngx_eb_stats.c src/observe/ngx_eb_metrics.c src/wire/ngx_eb_out.c */
 /* libs: -lpthread -lm */
 
 
