@@ -116,7 +116,10 @@ sub child_pids {
 
     closedir $dh;
 
-    return sort { $a <=> $b } @pids;
+    # their number, where a scalar is wanted
+    @pids = sort { $a <=> $b } @pids;
+
+    return @pids;
 }
 
 sub process_title {
