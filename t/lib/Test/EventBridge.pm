@@ -338,8 +338,13 @@ sub _kill_group {
 
     kill 'KILL', -$group;
 
-    # they are our children, or become so when their parents die
-    wait_for(sub { !$self->_reap($group) }, 10);
+    # They are our children, or become so when their parents die.  One that
+    # looks dead and cannot be collected has a thread that is still dying, and
+    # its sockets are still open.
+    wait_for(sub {
+        return !$self->_reap($group)
+            && !grep { getpgrp($_) == $group } _zombies($$);
+    }, 10);
 }
 
 # Collects the dead; returns those of a process group that still run.
