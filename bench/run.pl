@@ -514,7 +514,7 @@ load_module $o{modules}/ngx_http_lua_module.so;
 $common
 http {
 $http
-    lua_shared_dict seen 1g;
+    lua_shared_dict seen 1024m;
     lua_shared_dict counters 1m;
     lua_package_path '$bench/?.lua;;';
     init_by_lua_block { require "ingest" }
