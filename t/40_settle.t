@@ -20,7 +20,7 @@ use JSON::PP ();
 use POSIX ();
 
 use Test::EventBridge;
-use Test::EventBridge::Util qw/ now /;
+use Test::EventBridge::Util qw/ now scaled /;
 
 ###############################################################################
 
@@ -120,7 +120,7 @@ $_->forget() for $ma, $mb;
 my @kills;
 
 $answers = storm('y', sub {
-    return if @kills && now() - $kills[-1] < 0.2;
+    return if @kills && now() - $kills[-1] < scaled(0.2);
     my ($pid) = sort { rand() <=> 0.5 } $t->worker_pids() or return;
     push @kills, now();
     kill 'KILL', $pid;
