@@ -107,7 +107,7 @@ ngx_http_eventbridge_settle_count(ngx_http_eventbridge_job_t *job,
         lag = ngx_max(lag, 0);
 
         job->ingest->cells[NGX_EB_STATS_L_LAG] = lag;
-        ngx_eb_stats_observe_lag(job->counts, lag);
+        ngx_eb_stats_count_lag(job->counts, lag);
     }
 
     hits = job->hits.elts;

@@ -43,6 +43,8 @@ typedef struct {
 
 static void ngx_eb_stats_observe(ngx_eb_stats_cell_t *cells, ngx_uint_t first,
     const ngx_eb_stats_histogram_t *histogram, int64_t value);
+static ngx_uint_t ngx_eb_stats_bucket(
+    const ngx_eb_stats_histogram_t *histogram, int64_t value);
 static size_t ngx_eb_stats_estimate(ngx_eb_stats_slot_t **list, ngx_uint_t n,
     ngx_eb_stats_extra_t *extra, ngx_uint_t nextra);
 static void ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_slot_t **list,
@@ -129,6 +131,7 @@ typedef char  ngx_eb_stats_assert_latency[
     == NGX_EB_STATS_LATENCY_N + 2 ? 1 : -1];
 typedef char  ngx_eb_stats_assert_cells[
     NGX_EB_STATS_L_END <= NGX_EB_STATS_CELLS ? 1 : -1];
+
 
 static const ngx_eb_stats_histogram_t  ngx_eb_stats_latency = {
     ngx_eb_stats_latency_bounds, NGX_EB_STATS_LATENCY_N, 1
@@ -317,10 +320,18 @@ ngx_eb_stats_bounds(uint64_t hash)
 
 
 void
-ngx_eb_stats_observe_lag(ngx_eb_stats_cell_t *cells, int64_t msec)
+ngx_eb_stats_count_lag(ngx_eb_stats_cell_t *counts, int64_t msec)
 {
-    ngx_eb_stats_observe(cells, NGX_EB_STATS_L_LAG_HIST, &ngx_eb_stats_lag,
-                         msec);
+    ngx_eb_stats_cell_t  *cells;
+
+    /* clocks differ: an event of the future came without delay */
+
+    msec = ngx_max(msec, 0);
+
+    cells = &counts[NGX_EB_STATS_L_LAG_HIST];
+
+    cells[ngx_eb_stats_bucket(&ngx_eb_stats_lag, msec)] += 1;
+    cells[NGX_EB_STATS_LAG_N + 1] += msec;
 }
 
 
@@ -344,13 +355,19 @@ static void
 ngx_eb_stats_observe(ngx_eb_stats_cell_t *cells, ngx_uint_t first,
     const ngx_eb_stats_histogram_t *histogram, int64_t value)
 {
+    value = ngx_max(value, 0);
+
+    ngx_eb_stats_add(cells, first + ngx_eb_stats_bucket(histogram, value), 1);
+    ngx_eb_stats_add(cells, first + histogram->n + 1, value);
+}
+
+
+/* the last one, beyond the bounds, is +Inf */
+
+static ngx_uint_t
+ngx_eb_stats_bucket(const ngx_eb_stats_histogram_t *histogram, int64_t value)
+{
     ngx_uint_t  i;
-
-    /* clocks differ: an event of the future came without delay */
-
-    if (value < 0) {
-        value = 0;
-    }
 
     for (i = 0; i < histogram->n; i++) {
         if (value <= histogram->bounds[i].value) {
@@ -358,8 +375,7 @@ ngx_eb_stats_observe(ngx_eb_stats_cell_t *cells, ngx_uint_t first,
         }
     }
 
-    ngx_eb_stats_add(cells, first + i, 1);
-    ngx_eb_stats_add(cells, first + histogram->n + 1, value);
+    return i;
 }
 
 

@@ -3,7 +3,7 @@
  * Copyright (C) the ngx_http_eventbridge_module authors
  *
  * Counters and histograms in one mapped file that all processes of all
- * generations share, and their Prometheus text.
+ * generations share.
  *
  * The file is a header and an array of slots.  A slot is a series: its kind,
  * its labels and its cells.  Slots are only ever appended, under a robust
@@ -21,7 +21,6 @@
 #include <ngx_core.h>
 #include <sys/file.h>
 #include <pthread.h>
-#include "ngx_eb_out.h"
 #include "ngx_eb_stats.h"
 #include "ngx_eb_stats_file.h"
 
@@ -43,7 +42,6 @@
 
 /* the last slots are for series that find no room, one of each kind */
 #define NGX_EB_STATS_ROOM          (NGX_EB_STATS_SLOTS - NGX_EB_STATS_KINDS)
-
 
 /* of a label's value, when all labels together are too long */
 #define NGX_EB_STATS_VALUE         128
@@ -682,7 +680,6 @@ ngx_eb_stats_layout(ngx_eb_stats_layout_t *layout)
     ends[4] = NGX_EB_STATS_N_END;
 
     hash = ngx_eb_stats_hash(NGX_EB_STATS_FNV_BASIS, ends, sizeof(ends));
-
     hash = ngx_eb_stats_bounds(hash);
 
     ngx_memcpy(layout->magic, NGX_EB_STATS_MAGIC, 8);

@@ -140,8 +140,13 @@ ngx_eb_stats_add(ngx_eb_stats_cell_t *cells, ngx_uint_t i, int64_t n)
 }
 
 
-/* bucket bounds are fixed; value in ms (latency, lag) or events (batch) */
-void ngx_eb_stats_observe_lag(ngx_eb_stats_cell_t *cells, int64_t msec);
+/*
+ * The lag histogram of a location, in counters laid out like its cells that
+ * no other process sees: plain additions.  The caller adds them to the cells.
+ */
+void ngx_eb_stats_count_lag(ngx_eb_stats_cell_t *counts, int64_t msec);
+
+/* bucket bounds are fixed; value in ms (latency) or events (batch) */
 void ngx_eb_stats_observe_batch(ngx_eb_stats_cell_t *cells, ngx_uint_t n);
 void ngx_eb_stats_observe_latency(ngx_eb_stats_cell_t *cells, int64_t msec);
 

@@ -6,7 +6,8 @@
  * a strict reader of the exposition format checks.
  */
 
-/* sources: src/observe/ngx_eb_stats.c src/observe/ngx_eb_metrics.c src/wire/ngx_eb_out.c */
+/* sources: src/observe/ngx_eb_stats.c src/observe/ngx_eb_metrics.c */
+/* sources: src/wire/ngx_eb_out.c */
 /* libs: -lpthread -lm */
 
 
@@ -1522,20 +1523,35 @@ static void
 histograms(void)
 {
     char                 *all;
+    ngx_int_t             i, others;
     ngx_pool_t           *pool;
     ngx_eb_stats_t       *stats;
-    ngx_eb_stats_cell_t  *cells;
+    ngx_eb_stats_cell_t  *cells, counts[NGX_EB_STATS_L_END];
 
     unlink(path);
 
     stats = attach(&pool);
     cells = series(stats, LOCATION, "l=\"1\"");
 
-    ngx_eb_stats_observe_lag(cells, -5000);
-    ngx_eb_stats_observe_lag(cells, 100);
-    ngx_eb_stats_observe_lag(cells, 101);
-    ngx_eb_stats_observe_lag(cells, 86400000);
-    ngx_eb_stats_observe_lag(cells, 86400001);
+    ngx_memzero((void *) counts, sizeof(counts));
+
+    ngx_eb_stats_count_lag(counts, -5000);
+    ngx_eb_stats_count_lag(counts, 100);
+    ngx_eb_stats_count_lag(counts, 101);
+    ngx_eb_stats_count_lag(counts, 86400000);
+    ngx_eb_stats_count_lag(counts, 86400001);
+
+    others = 0;
+
+    for (i = 0; i < NGX_EB_STATS_L_END; i++) {
+        if (i < NGX_EB_STATS_L_LAG_HIST || i >= NGX_EB_STATS_L_BATCH_HIST) {
+            others += counts[i] != 0;
+        }
+
+        ngx_eb_stats_add(cells, i, counts[i]);
+    }
+
+    ok(others == 0, "lag: only its own cells are counted in");
 
     ngx_eb_stats_observe_batch(cells, 0);
     ngx_eb_stats_observe_batch(cells, 1);
