@@ -98,6 +98,7 @@ struct ngx_eb_route_memo_s {
     uint32_t                 *name_table;   /* hash tables of numbers */
     uint32_t                 *pair_table;
     size_t                    mask;         /* of both tables */
+    uint64_t                  lengths;      /* of names, a bit for each */
     size_t                    max_name;     /* lengths, when escaped */
     size_t                    max_value;
 
@@ -108,6 +109,9 @@ struct ngx_eb_route_memo_s {
     ngx_uint_t                ntouched;
     uint64_t                  stamp;
 };
+
+
+#define ngx_eb_route_length(text)  ((uint64_t) 1 << ((text)->len & 63))
 
 
 static ngx_int_t ngx_eb_route_index(ngx_pool_t *pool, ngx_eb_router_t *router,
@@ -348,6 +352,7 @@ ngx_eb_route_add_name(ngx_eb_route_memo_t *memo, ngx_str_t *text)
         *number = (uint32_t) memo->nnames++;
 
         memo->names[*number].text = *text;
+        memo->lengths |= ngx_eb_route_length(text);
         memo->max_name = ngx_max(memo->max_name, text->len * 6);
     }
 
@@ -693,7 +698,9 @@ ngx_eb_route_values(ngx_eb_route_memo_t *memo, ngx_eb_json_t *json,
                 return NGX_ERROR;
             }
 
-            if (rc == NGX_OK) {
+            /* most names are of a length that no route asks for */
+
+            if (rc == NGX_OK && (memo->lengths & ngx_eb_route_length(&text))) {
                 number = *ngx_eb_route_find_name(memo, &text);
 
                 if (number != NGX_EB_ROUTE_NONE) {

@@ -625,14 +625,14 @@ static ngx_int_t
 ngx_eb_event_string(ngx_eb_json_t *json, ngx_pool_t *pool,
     ngx_eb_json_node_t node, ngx_str_t *value)
 {
-    if (json->escapes) {
-        return ngx_eb_json_string(json, node, pool, value);
-    }
-
     ngx_eb_json_raw(json, node, value);
 
     value->data++;
     value->len -= 2;
+
+    if (ngx_eb_json_escaped(json, value->data, value->len)) {
+        return ngx_eb_json_string(json, node, pool, value);
+    }
 
     return NGX_OK;
 }

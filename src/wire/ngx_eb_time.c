@@ -24,7 +24,7 @@
 static int64_t ngx_eb_time_number(u_char *p, u_char *last);
 static int64_t ngx_eb_time_rfc3339(u_char *p, u_char *last);
 static u_char *ngx_eb_time_fraction(u_char *p, u_char *last, int64_t *msec);
-static ngx_int_t ngx_eb_time_digits(u_char *p, ngx_uint_t n);
+static ngx_inline ngx_int_t ngx_eb_time_two(u_char *p);
 static int64_t ngx_eb_time_days(ngx_int_t year, ngx_int_t month,
     ngx_int_t day);
 
@@ -164,12 +164,12 @@ ngx_eb_time_rfc3339(u_char *p, u_char *last)
 
     /* the caller has seen that there are 20 bytes */
 
-    year = ngx_eb_time_digits(p, 4);
-    month = ngx_eb_time_digits(p + 5, 2);
-    day = ngx_eb_time_digits(p + 8, 2);
-    hour = ngx_eb_time_digits(p + 11, 2);
-    min = ngx_eb_time_digits(p + 14, 2);
-    second = ngx_eb_time_digits(p + 17, 2);
+    year = ngx_eb_time_two(p) * 100 + ngx_eb_time_two(p + 2);
+    month = ngx_eb_time_two(p + 5);
+    day = ngx_eb_time_two(p + 8);
+    hour = ngx_eb_time_two(p + 11);
+    min = ngx_eb_time_two(p + 14);
+    second = ngx_eb_time_two(p + 17);
 
     if (p[4] != '-' || p[7] != '-' || p[13] != ':' || p[16] != ':'
         || (p[10] != 'T' && p[10] != 't' && p[10] != ' '))
@@ -215,8 +215,8 @@ ngx_eb_time_rfc3339(u_char *p, u_char *last)
 
     } else if ((*p == '+' || *p == '-') && last - p == 6 && p[3] == ':') {
 
-        hour = ngx_eb_time_digits(p + 1, 2);
-        min = ngx_eb_time_digits(p + 4, 2);
+        hour = ngx_eb_time_two(p + 1);
+        min = ngx_eb_time_two(p + 4);
 
         if (hour < 0 || hour > 23 || min < 0 || min > 59) {
             return NGX_EB_TIME_UNKNOWN;
@@ -251,21 +251,18 @@ ngx_eb_time_fraction(u_char *p, u_char *last, int64_t *msec)
 }
 
 
-static ngx_int_t
-ngx_eb_time_digits(u_char *p, ngx_uint_t n)
+/* two digits, or a number that is far below zero */
+
+static ngx_inline ngx_int_t
+ngx_eb_time_two(u_char *p)
 {
-    ngx_int_t  value;
+    ngx_uint_t  tens, ones;
 
-    for (value = 0; n--; p++) {
+    tens = (ngx_uint_t) p[0] - '0';
+    ones = (ngx_uint_t) p[1] - '0';
 
-        if (*p < '0' || *p > '9') {
-            return NGX_ERROR;
-        }
-
-        value = value * 10 + (*p - '0');
-    }
-
-    return value;
+    return (tens > 9 || ones > 9) ? -1000000
+                                  : (ngx_int_t) (tens * 10 + ones);
 }
 
 
