@@ -38,6 +38,9 @@ my @directives = (
     [ 'eventbridge_forward_as', 'any', 'array', '1' ],
     [ 'eventbridge_forward_timeout', 'any', '3s', '1' ],
     [ 'eventbridge_inflight', 'any', '1m', '1-2' ],
+    [ 'eventbridge_dead_letter', 'any', "$dir/d.dead", '1' ],
+    [ 'eventbridge_permanent', 'any', '410', '1-' ],
+    [ 'eventbridge_unavailable', 'any', 'retry', '1-2' ],
     [ 'eventbridge_max_events', 'any', '7', '1' ],
     [ 'eventbridge_max_depth', 'any', '8', '1' ],
     [ 'eventbridge_audit_log', 'any', "$dir/d.jsonl", '1-3' ],
@@ -352,6 +355,18 @@ bad('location', "eventbridge_max_events $_->[0];", $_->[1],
 bad('location', "eventbridge_max_depth $_->[0];", $_->[1],
     qr/from 1 to 1024/) for map { [ $_, $_ eq "''" ? '' : $_ ] }
     qw/ 0 -1 1025 64k 10x 18446744073709551616 /, "''";
+
+bad('location', "eventbridge_dead_letter '';", '', qr/a file or "off"/);
+bad('location', "eventbridge_permanent $_->[0];", $_->[1]) for
+    map { [ $_, $_ eq "''" ? '' : $_ ] } qw/ 200 299 600 -400 4xx off
+    18446744073709551616 /, "''";
+bad('location', "eventbridge_permanent 400 $_;", $_) for qw/ 400 none /;
+bad('location', "eventbridge_unavailable $_;", $_,
+    qr/"retry" or "dead_letter"/) for qw/ drop dead-letter off /;
+bad('location', "eventbridge_unavailable retry $_;", $_) for
+    qw/ after=1s x /;
+bad('location', "eventbridge_unavailable dead_letter $_;", $_) for
+    qw/ after= after=1x after=-1 after=500ms 60s before=1s /;
 
 my $log = "$dir/e.jsonl";
 

@@ -122,7 +122,8 @@ ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job)
     ctx->dropped = job->dropped;
     ctx->result = (status == NGX_HTTP_OK)
                       ? NGX_HTTP_EVENTBRIDGE_RESULT_ACCEPTED
-                  : (job->forwarded || job->duplicates || job->dropped)
+                  : (job->forwarded || job->duplicates || job->dropped
+                     || job->dead)
                       ? NGX_HTTP_EVENTBRIDGE_RESULT_PARTIAL
                   : (status == NGX_HTTP_SERVICE_UNAVAILABLE)
                       ? NGX_HTTP_EVENTBRIDGE_RESULT_FAILED
@@ -209,10 +210,14 @@ ngx_http_eventbridge_answer_body(ngx_http_eventbridge_job_t *job,
     ngx_eb_out_int(out, job->dropped);
 
     if (status == NGX_HTTP_OK) {
-        ngx_eb_out_lit(out, ",\"dead\":0}\n");
+        ngx_eb_out_lit(out, ",\"dead\":");
+        ngx_eb_out_int(out, job->dead);
+        ngx_eb_out_lit(out, "}\n");
         return;
     }
 
+    ngx_eb_out_lit(out, ",\"dead\":");
+    ngx_eb_out_int(out, job->dead);
     ngx_eb_out_lit(out, ",\"failed\":");
     ngx_eb_out_int(out, job->failed + job->open);
     ngx_eb_out_lit(out, ",\"busy\":");
@@ -307,7 +312,10 @@ ngx_http_eventbridge_answer_destinations(ngx_http_eventbridge_job_t *job,
                 failed++;
                 status = job->hit_status[i];
 
-            } else if (job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_SENT) {
+            } else if (job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_SENT
+                       || job->hit_states[i]
+                          == NGX_HTTP_EVENTBRIDGE_HIT_CONDEMNED)
+            {
                 pending++;
             }
         }

@@ -20,7 +20,7 @@ static ngx_int_t ngx_http_eventbridge_batch_items(
 static ngx_int_t ngx_http_eventbridge_batch_unrouted(
     ngx_http_eventbridge_job_t *job, ngx_array_t *routed);
 static ngx_int_t ngx_http_eventbridge_batch_key(
-    ngx_http_eventbridge_job_t *job, ngx_str_t *scope, ngx_uint_t i);
+    ngx_http_eventbridge_job_t *job, ngx_uint_t i);
 
 
 ngx_int_t
@@ -249,7 +249,6 @@ ngx_int_t
 ngx_http_eventbridge_batch_keys(ngx_http_eventbridge_job_t *job)
 {
     uint32_t                     *table, *slot;
-    ngx_str_t                     scope;
     ngx_uint_t                    i, j, size;
     ngx_eb_route_hit_t           *hits;
     ngx_eb_store_key_t           *key;
@@ -261,17 +260,6 @@ ngx_http_eventbridge_batch_keys(ngx_http_eventbridge_job_t *job)
                                        * sizeof(ngx_eb_store_key_t));
     if (job->keys == NULL) {
         return NGX_ERROR;
-    }
-
-    scope = job->ingest->scope;
-
-    if (job->conf->scope) {
-        if (ngx_http_complex_value(job->client->request, job->conf->scope,
-                                   &scope)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
     }
 
     for (size = 16; size < job->batch.nevents * 2; size *= 2) { /* void */ }
@@ -293,7 +281,7 @@ ngx_http_eventbridge_batch_keys(ngx_http_eventbridge_job_t *job)
             continue;
         }
 
-        if (ngx_http_eventbridge_batch_key(job, &scope, i) != NGX_OK) {
+        if (ngx_http_eventbridge_batch_key(job, i) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -336,8 +324,7 @@ ngx_http_eventbridge_batch_keys(ngx_http_eventbridge_job_t *job)
 /* length-prefixed, so that no two identities run together */
 
 static ngx_int_t
-ngx_http_eventbridge_batch_key(ngx_http_eventbridge_job_t *job,
-    ngx_str_t *scope, ngx_uint_t i)
+ngx_http_eventbridge_batch_key(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
 {
     u_char               buf[1024], *start, *p;
     size_t               len;
@@ -352,7 +339,7 @@ ngx_http_eventbridge_batch_key(ngx_http_eventbridge_job_t *job,
 
     ngx_str_null(&none);
 
-    parts[0] = scope;
+    parts[0] = &job->scope;
     parts[3] = &event->replay_name;
 
     if (event->id.len) {

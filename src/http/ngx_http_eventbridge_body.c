@@ -19,6 +19,38 @@ static ngx_int_t ngx_http_eventbridge_slice(ngx_pool_t *pool,
 
 static ngx_str_t  ngx_http_eventbridge_comma = ngx_string(",");
 
+/* by FORWARD_* */
+
+static ngx_str_t  ngx_http_eventbridge_forms[] = {
+    ngx_string("same"),
+    ngx_string("events"),
+    ngx_string("array"),
+    ngx_string("single")
+};
+
+
+ngx_uint_t
+ngx_http_eventbridge_form(ngx_http_eventbridge_loc_conf_t *conf,
+    ngx_uint_t shape)
+{
+    if (conf->forward_as != NGX_HTTP_EVENTBRIDGE_FORWARD_SAME) {
+        return conf->forward_as;
+    }
+
+    return (shape == NGX_EB_BODY_EVENTS)
+               ? NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS
+           : (shape == NGX_EB_BODY_ARRAY)
+               ? NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY
+           : NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE;
+}
+
+
+ngx_str_t *
+ngx_http_eventbridge_form_name(ngx_uint_t form)
+{
+    return &ngx_http_eventbridge_forms[form];
+}
+
 
 /*
  * The body: slices of the received bytes inside a container of the wanted
@@ -43,7 +75,7 @@ ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
     hits = job->hits.elts;
     events = job->batch.events;
     shape = job->batch.shape;
-    kind = job->conf->forward_as;
+    kind = job->form;
 
     rb = ngx_pcalloc(sr->pool, sizeof(ngx_http_request_body_t));
     if (rb == NULL) {
@@ -55,14 +87,6 @@ ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
 
     ngx_str_null(&before);
     ngx_str_null(&after);
-
-    if (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_SAME) {
-        kind = (shape == NGX_EB_BODY_EVENTS)
-                   ? NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS
-               : (shape == NGX_EB_BODY_ARRAY)
-                   ? NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY
-               : NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE;
-    }
 
     if (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS) {
         ngx_str_set(&before, "{\"events\":[");

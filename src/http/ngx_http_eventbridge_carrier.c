@@ -555,7 +555,7 @@ ngx_http_eventbridge_send_headers(ngx_http_eventbridge_send_t *send,
     ngx_str_null(&empty);
     sr->args = empty;
 
-    if (job->conf->forward_as == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE) {
+    if (job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE) {
         return ngx_http_eventbridge_send_key(send, sr);
     }
 

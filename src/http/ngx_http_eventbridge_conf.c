@@ -20,9 +20,6 @@ static char *ngx_http_eventbridge_metadata(ngx_conf_t *cf,
 static ngx_uint_t ngx_http_eventbridge_takes(ngx_str_t *parameter,
     const char *name, ngx_str_t *value);
 static char *ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first);
-static char *ngx_http_eventbridge_duplicate(ngx_conf_t *cf);
-static char *ngx_http_eventbridge_refuse(ngx_conf_t *cf,
-    ngx_str_t *parameter, const char *why);
 
 
 void *
@@ -54,6 +51,8 @@ ngx_http_eventbridge_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&emcf->ingests, cf->pool, 4,
                           sizeof(ngx_http_eventbridge_ingest_t *))
+           != NGX_OK
+        || ngx_array_init(&emcf->logs, cf->pool, 2, sizeof(ngx_eb_log_t *))
            != NGX_OK
         || ngx_array_init(&emcf->audits, cf->pool, 2,
                           sizeof(ngx_eb_audit_t *))
@@ -133,6 +132,9 @@ ngx_http_eventbridge_create_loc_conf(ngx_conf_t *cf)
     elcf->policy_all = NGX_CONF_UNSET_UINT;
     elcf->unrouted = NGX_CONF_UNSET_UINT;
     elcf->forward_as = NGX_CONF_UNSET_UINT;
+    elcf->dead_letter = NGX_CONF_UNSET_PTR;
+    elcf->permanent = NGX_CONF_UNSET_PTR;
+    elcf->unavailable = NGX_CONF_UNSET_UINT;
     elcf->forward_timeout = NGX_CONF_UNSET_MSEC;
     elcf->inflight_size = NGX_CONF_UNSET_SIZE;
     elcf->inflight_deliveries = NGX_CONF_UNSET_UINT;
@@ -208,6 +210,10 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->max_events, prev->max_events, 10000);
     ngx_conf_merge_uint_value(conf->max_depth, prev->max_depth, 64);
     ngx_conf_merge_ptr_value(conf->audit, prev->audit, NULL);
+
+    if (ngx_http_eventbridge_merge_dead(cf, prev, conf) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     return NGX_CONF_OK;
 }
@@ -1109,7 +1115,7 @@ ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first)
 
 /* as "is duplicate" of nginx, which does not show the value */
 
-static char *
+char *
 ngx_http_eventbridge_duplicate(ngx_conf_t *cf)
 {
     ngx_str_t  *value;
@@ -1123,7 +1129,7 @@ ngx_http_eventbridge_duplicate(ngx_conf_t *cf)
 
 /* the message names the directive and the value; nginx adds file and line */
 
-static char *
+char *
 ngx_http_eventbridge_refuse(ngx_conf_t *cf, ngx_str_t *parameter,
     const char *why)
 {

@@ -25,8 +25,6 @@ static ngx_int_t ngx_http_eventbridge_client_facts(ngx_http_request_t *r,
     ngx_http_eventbridge_job_t *job);
 static ngx_int_t ngx_http_eventbridge_request_id(ngx_http_request_t *r,
     ngx_http_eventbridge_job_t *job);
-static ngx_int_t ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to,
-    ngx_str_t *from);
 static ngx_uint_t ngx_http_eventbridge_overloaded(
     ngx_http_eventbridge_loc_conf_t *elcf,
     ngx_http_eventbridge_main_conf_t *emcf, size_t len);
@@ -525,7 +523,7 @@ ngx_http_eventbridge_request_id(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to, ngx_str_t *from)
 {
     if (from->len == 0) {

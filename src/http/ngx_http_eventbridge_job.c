@@ -20,9 +20,6 @@
 #define NGX_HTTP_EVENTBRIDGE_BUSY_FIRST   5
 #define NGX_HTTP_EVENTBRIDGE_BUSY_LAST    100
 
-/* a destination cannot send senders away for longer */
-#define NGX_HTTP_EVENTBRIDGE_MAX_RETRY    300
-
 
 static ngx_pool_t *ngx_http_eventbridge_pool_get(
     ngx_http_eventbridge_worker_t *w);
@@ -36,24 +33,15 @@ static ngx_uint_t ngx_http_eventbridge_job_plan_item(
     ngx_http_eventbridge_job_t *job, ngx_uint_t i);
 static ngx_int_t ngx_http_eventbridge_job_group(
     ngx_http_eventbridge_job_t *job);
-static ngx_http_eventbridge_send_t *ngx_http_eventbridge_job_add_send(
-    ngx_http_eventbridge_job_t *job, ngx_uint_t destination,
-    uint32_t *hits, ngx_uint_t nhits);
 static ngx_uint_t ngx_http_eventbridge_job_saturated(
     ngx_http_eventbridge_job_t *job,
     ngx_http_eventbridge_destination_t *d);
+static void ngx_http_eventbridge_job_condemn(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_send_begin(
     ngx_http_eventbridge_send_t *send);
 static void ngx_http_eventbridge_job_send_end(
     ngx_http_eventbridge_send_t *send);
-static void ngx_http_eventbridge_job_outcome(
-    ngx_http_eventbridge_send_t *send);
-static void ngx_http_eventbridge_job_send_stats(
-    ngx_http_eventbridge_send_t *send);
-static void ngx_http_eventbridge_job_commit(ngx_http_eventbridge_job_t *job,
-    ngx_eb_store_key_t *keys, ngx_uint_t n);
-static void ngx_http_eventbridge_job_committed(void *data, ngx_int_t rc);
 static void ngx_http_eventbridge_job_give_up(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_busy(ngx_event_t *ev);
 static void ngx_http_eventbridge_job_wake(ngx_event_t *ev);
@@ -186,12 +174,29 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
     ngx_http_eventbridge_error_t *err)
 {
     ngx_int_t   rc;
+    ngx_str_t   scope;
     ngx_uint_t  i;
 
     rc = ngx_http_eventbridge_batch_parse(job, err);
 
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    job->form = ngx_http_eventbridge_form(job->conf, job->batch.shape);
+    job->deadline = job->client->deadline.timer.key;
+    job->scope = job->ingest->scope;
+
+    /* it is in the client's memory */
+
+    if (job->conf->scope
+        && (ngx_http_complex_value(job->client->request, job->conf->scope,
+                                   &scope)
+            != NGX_OK
+            || ngx_http_eventbridge_copy(job->pool, &job->scope, &scope)
+               != NGX_OK))
+    {
+        return NGX_ERROR;
     }
 
     if (job->batch.nevents) {
@@ -221,7 +226,14 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
                      job->batch.nevents);
 
     for (i = 0; i < job->batch.nevents; i++) {
-        if (job->batch.events[i].invalid) {
+        if (job->batch.events[i].invalid && job->conf->dead_letter) {
+
+            /* rule 14: the others come first */
+
+            job->items[i].state = NGX_HTTP_EVENTBRIDGE_CONDEMNED;
+            job->condemned++;
+
+        } else if (job->batch.events[i].invalid) {
             ngx_http_eventbridge_settle(job, i,
                                                 NGX_HTTP_EVENTBRIDGE_INVALID);
 
@@ -233,7 +245,7 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
         }
     }
 
-    if (job->open) {
+    if (job->open > job->condemned) {
         ngx_http_eventbridge_job_claim(job);
     }
 
@@ -410,7 +422,7 @@ ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job, ngx_int_t rc)
                 if (job->keys) {
                     job->keys[i].done = 0;
                     job->keys[i].final = 1;
-                    ngx_http_eventbridge_job_commit(job, &job->keys[i], 1);
+                    ngx_http_eventbridge_commit(job, &job->keys[i], 1);
                 }
 
                 ngx_http_eventbridge_settle(job, i,
@@ -491,7 +503,7 @@ ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
     if (job->keys && job->keys[i].status == NGX_EB_KEY_CLAIMED) {
         job->keys[i].done = 0;
         job->keys[i].final = 1;
-        ngx_http_eventbridge_job_commit(job, &job->keys[i], 1);
+        ngx_http_eventbridge_commit(job, &job->keys[i], 1);
     }
 
     ngx_http_eventbridge_settle(job, i,
@@ -557,7 +569,7 @@ ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
 
         list = next[d] - count[d];
 
-        if (job->conf->forward_as != NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE) {
+        if (job->form != NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE) {
             if (ngx_http_eventbridge_job_add_send(job, d, list, count[d])
                 == NULL)
             {
@@ -580,7 +592,7 @@ ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
 }
 
 
-static ngx_http_eventbridge_send_t *
+ngx_http_eventbridge_send_t *
 ngx_http_eventbridge_job_add_send(ngx_http_eventbridge_job_t *job,
     ngx_uint_t destination, uint32_t *hits, ngx_uint_t nhits)
 {
@@ -638,6 +650,33 @@ ngx_http_eventbridge_job_saturated(ngx_http_eventbridge_job_t *job,
 }
 
 
+/*
+ * All others have their outcome: the invalid ones get theirs.  Where some have
+ * to be sent again, so will these be: they need not be kept yet.
+ */
+
+static void
+ngx_http_eventbridge_job_condemn(ngx_http_eventbridge_job_t *job)
+{
+    ngx_uint_t  i;
+
+    if (job->failed == 0 && job->busy == 0
+        && ngx_http_eventbridge_dead_invalid(job) == NGX_OK)
+    {
+        job->condemned = 0;
+        return;
+    }
+
+    job->condemned = 0;
+
+    for (i = 0; i < job->batch.nevents; i++) {
+        if (job->items[i].state == NGX_HTTP_EVENTBRIDGE_CONDEMNED) {
+            ngx_http_eventbridge_settle(job, i, NGX_HTTP_EVENTBRIDGE_FAILED);
+        }
+    }
+}
+
+
 /* starts what may run now */
 
 static void
@@ -648,7 +687,8 @@ ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
 
     while (job->next_send < job->sends.nelts) {
 
-        if (job->conf->forward_as == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE
+        if ((job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE
+             || job->bisecting)
             && job->running >= NGX_HTTP_EVENTBRIDGE_MAX_SINGLE)
         {
             return;
@@ -708,170 +748,6 @@ ngx_http_eventbridge_job_send_end(ngx_http_eventbridge_send_t *send)
     }
 
     w->dest_bytes[send->destination->index] -= send->bytes;
-}
-
-
-/* the destination has answered, or never will: its events follow */
-
-static void
-ngx_http_eventbridge_job_outcome(ngx_http_eventbridge_send_t *send)
-{
-    uint64_t                      bit;
-    ngx_uint_t                    i, j, n, failed;
-    ngx_eb_store_key_t           *keys;
-    ngx_eb_route_hit_t           *hits, *hit;
-    ngx_http_eventbridge_job_t   *job;
-    ngx_http_eventbridge_item_t  *item;
-
-    job = send->job;
-    hits = job->hits.elts;
-
-    ngx_http_eventbridge_job_send_stats(send);
-
-    if (!send->delivered && send->retry_after > job->retry_after) {
-        job->retry_after = ngx_min(send->retry_after,
-                                   NGX_HTTP_EVENTBRIDGE_MAX_RETRY);
-    }
-
-    bit = 0;
-    keys = NULL;
-    n = 0;
-
-    if (job->keys) {
-        bit = (uint64_t) 1 << send->destination->bit;
-
-        /* on failure each is committed alone, and a lost mark is a repeat */
-
-        if (send->nhits > 1) {
-            keys = ngx_palloc(job->pool,
-                              send->nhits * sizeof(ngx_eb_store_key_t));
-        }
-    }
-
-    for (i = 0; i < send->nhits; i++) {
-        hit = &hits[send->hits[i]];
-        item = &job->items[hit->event];
-
-        item->pending--;
-
-        job->hit_status[send->hits[i]] = send->status;
-        job->hit_states[send->hits[i]] = send->delivered
-                                         ? NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED
-                                         : NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
-
-        if (job->keys == NULL
-            || job->keys[hit->event].status != NGX_EB_KEY_CLAIMED
-            || (!send->delivered && item->pending))
-        {
-            continue;
-        }
-
-        job->keys[hit->event].done = send->delivered ? bit : 0;
-        job->keys[hit->event].final = (item->pending == 0);
-
-        if (keys) {
-            keys[n++] = job->keys[hit->event];
-
-        } else {
-            ngx_http_eventbridge_job_commit(job, &job->keys[hit->event], 1);
-        }
-
-        if (item->pending == 0) {
-            job->keys[hit->event].status = NGX_EB_KEY_SKIP;
-        }
-    }
-
-    if (n) {
-        ngx_http_eventbridge_job_commit(job, keys, n);
-    }
-
-    /* marks first, then figures, audit, and the answer */
-
-    for (i = 0; i < send->nhits; i++) {
-        hit = &hits[send->hits[i]];
-        item = &job->items[hit->event];
-
-        if (item->pending) {
-            continue;
-        }
-
-        failed = 0;
-
-        for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
-            failed |= (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_FAILED);
-        }
-
-        ngx_http_eventbridge_settle(job, hit->event,
-                                         failed ? NGX_HTTP_EVENTBRIDGE_FAILED
-                                            : NGX_HTTP_EVENTBRIDGE_FORWARDED);
-    }
-}
-
-
-static void
-ngx_http_eventbridge_job_send_stats(ngx_http_eventbridge_send_t *send)
-{
-    ngx_uint_t            cell;
-    ngx_eb_stats_cell_t  *cells;
-
-    cells = send->destination->cells;
-
-    cell = (send->status >= 500) ? NGX_EB_STATS_D_5XX
-           : (send->status >= 400) ? NGX_EB_STATS_D_4XX
-           : (send->status >= 300) ? NGX_EB_STATS_D_3XX
-           : (send->status >= 200) ? NGX_EB_STATS_D_2XX
-           : NGX_EB_STATS_D_NO_STATUS;
-
-    ngx_eb_stats_add(cells, cell, 1);
-    ngx_eb_stats_add(cells, send->delivered ? NGX_EB_STATS_D_FORWARDED
-                                            : NGX_EB_STATS_D_FAILED,
-                     send->nhits);
-    ngx_eb_stats_add(cells, NGX_EB_STATS_D_BYTES, send->bytes);
-    ngx_eb_stats_observe_latency(cells, (int64_t) (ngx_msec_t)
-                                        (ngx_current_msec - send->start));
-
-    if (send->delivered) {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, send->job->log, 0,
-                  "eventbridge: delivery of %ui events to \"%V\" failed, "
-                  "status %ui, location \"%V\", request id %V",
-                  send->nhits, &send->destination->uri, send->status,
-                  &send->job->ingest->name, &send->job->request_id);
-}
-
-
-/* keys must live until the job ends */
-
-static void
-ngx_http_eventbridge_job_commit(ngx_http_eventbridge_job_t *job,
-    ngx_eb_store_key_t *keys, ngx_uint_t n)
-{
-    ngx_int_t  rc;
-
-    if (job->store == NULL) {
-        return;
-    }
-
-    rc = job->store->commit(job->store, job->token, keys, n,
-                            ngx_http_eventbridge_job_committed, job);
-
-    if (rc == NGX_AGAIN) {
-        job->ops++;
-    }
-
-    /* NGX_ERROR was logged: the delivery is a fact, its mark is missing */
-}
-
-
-static void
-ngx_http_eventbridge_job_committed(void *data, ngx_int_t rc)
-{
-    ngx_http_eventbridge_job_t *job = data;
-
-    job->ops--;
-    ngx_post_event(&job->wake, &ngx_posted_events);
 }
 
 
@@ -982,7 +858,10 @@ ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job)
 
         if (send->settled) {
             send->counted = 1;
-            ngx_http_eventbridge_job_outcome(send);
+            ngx_http_eventbridge_outcome(send);
+
+            /* it may have added some */
+            sends = job->sends.elts;
         }
     }
 
@@ -1009,6 +888,10 @@ ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job)
         {
             ngx_http_eventbridge_carrier_free(carriers[i]);
         }
+    }
+
+    if (job->condemned && job->open == job->condemned && job->ops == 0) {
+        ngx_http_eventbridge_job_condemn(job);
     }
 
     /* who has the answer may look at the figures */

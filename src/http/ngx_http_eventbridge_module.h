@@ -21,12 +21,16 @@
 #include "ngx_eb_audit.h"
 #include "ngx_eb_out.h"
 #include "ngx_eb_time.h"
+#include "ngx_eb_log.h"
 
 
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_SAME    0
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS  1
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY   2
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE  3
+
+#define NGX_HTTP_EVENTBRIDGE_UNAVAILABLE_RETRY  0
+#define NGX_HTTP_EVENTBRIDGE_UNAVAILABLE_DEAD   1
 
 #define NGX_HTTP_EVENTBRIDGE_NO_ID_PASS      0
 #define NGX_HTTP_EVENTBRIDGE_NO_ID_HASH      1
@@ -104,6 +108,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                 name;         /* of the location */
+    ngx_str_t                 server;       /* its name */
     ngx_str_t                 scope;        /* default scope */
     ngx_http_conf_ctx_t      *ctx;          /* of the server */
     ngx_eb_router_t           router;
@@ -137,6 +142,10 @@ typedef struct {
     ngx_uint_t                max_events;
     ngx_uint_t                max_depth;
     ngx_eb_audit_t           *audit;        /* NULL: off */
+    ngx_eb_log_t             *dead_letter;  /* NULL: off */
+    ngx_array_t              *permanent;    /* ngx_uint_t: statuses */
+    ngx_uint_t                unavailable;
+    time_t                    unavailable_after;
 } ngx_http_eventbridge_loc_conf_t;
 
 
@@ -176,6 +185,7 @@ typedef struct {
     ngx_array_t               places;       /* ngx_http_eventbridge_place_t */
     ngx_array_t               ingests;  /* ngx_http_eventbridge_ingest_t * */
     ngx_array_t               audits;       /* ngx_eb_audit_t * */
+    ngx_array_t               logs;         /* ngx_eb_log_t * */
     ngx_uint_t                ndestinations;
     ngx_str_t                 stats_file;
     ngx_eb_stats_t           *stats;        /* NULL under nginx -t */
@@ -193,7 +203,9 @@ typedef enum {
     NGX_HTTP_EVENTBRIDGE_HIT_IDLE = 0,      /* not to be sent (now) */
     NGX_HTTP_EVENTBRIDGE_HIT_SENT,
     NGX_HTTP_EVENTBRIDGE_HIT_ALREADY,       /* its bit was there before */
+    NGX_HTTP_EVENTBRIDGE_HIT_CONDEMNED,     /* on its way to the dead letter */
     NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED,
+    NGX_HTTP_EVENTBRIDGE_HIT_DEAD,          /* in the dead letter */
     NGX_HTTP_EVENTBRIDGE_HIT_FAILED
 } ngx_http_eventbridge_hit_e;
 
@@ -205,9 +217,11 @@ typedef enum {
     NGX_HTTP_EVENTBRIDGE_SENDING,
     NGX_HTTP_EVENTBRIDGE_BUSY,
     NGX_HTTP_EVENTBRIDGE_REPEAT,    /* shares an earlier item's outcome */
+    NGX_HTTP_EVENTBRIDGE_CONDEMNED, /* invalid, waits for the others' end */
     NGX_HTTP_EVENTBRIDGE_FORWARDED, /* this and what follows: settled */
     NGX_HTTP_EVENTBRIDGE_DUPLICATE,
     NGX_HTTP_EVENTBRIDGE_DROPPED,
+    NGX_HTTP_EVENTBRIDGE_DEAD,
     NGX_HTTP_EVENTBRIDGE_FAILED,
     NGX_HTTP_EVENTBRIDGE_GAVE_UP,   /* was busy to the end */
     NGX_HTTP_EVENTBRIDGE_INVALID,
@@ -270,6 +284,8 @@ struct ngx_http_eventbridge_job_s {
 
     ngx_str_t                 body;
     ngx_eb_batch_t            batch;
+    ngx_uint_t                form;         /* of what is sent: FORWARD_* */
+    ngx_str_t                 scope;        /* of the keys */
     ngx_http_eventbridge_item_t       *items;   /* one for each event */
     ngx_eb_store_key_t       *keys;         /* one for each event, or NULL */
     ngx_array_t               hits;         /* ngx_eb_route_hit_t */
@@ -290,6 +306,7 @@ struct ngx_http_eventbridge_job_s {
     ngx_event_t               wake;         /* posted: look at what changed */
     ngx_event_t               timer;        /* next try of the busy ones */
     ngx_msec_t                busy_delay;
+    ngx_msec_t                deadline;     /* of the sender */
 
     /* copied from the client's request */
     ngx_str_t                 request_id;
@@ -312,13 +329,17 @@ struct ngx_http_eventbridge_job_s {
     ngx_uint_t                forwarded;
     ngx_uint_t                duplicates;
     ngx_uint_t                dropped;
+    ngx_uint_t                dead;
     ngx_uint_t                failed;
     ngx_uint_t                busy;
     ngx_uint_t                invalid;
     ngx_uint_t                unrouted;
+    ngx_uint_t                condemned;    /* items that are so */
     ngx_uint_t                retry_after;
     unsigned                  delivering:1; /* counted in the worker */
     unsigned                  store_error:1;
+    unsigned                  bisecting:1;
+    unsigned                  replay:1;     /* of dead letters */
 };
 
 
@@ -388,6 +409,11 @@ char *ngx_http_eventbridge_set_bounded(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_eventbridge_set_enum(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* report what is wrong with the present directive; return NGX_CONF_ERROR */
+char *ngx_http_eventbridge_duplicate(ngx_conf_t *cf);
+char *ngx_http_eventbridge_refuse(ngx_conf_t *cf, ngx_str_t *parameter,
+    const char *why);
+
 /* ngx_http_eventbridge_setup.c: what needs the whole configuration */
 
 ngx_int_t ngx_http_eventbridge_setup(ngx_conf_t *cf);
@@ -401,6 +427,9 @@ void ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle);
 /* ngx_http_eventbridge_ingest.c */
 
 ngx_int_t ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r);
+
+ngx_int_t ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to,
+    ngx_str_t *from);
 
 /* ngx_http_eventbridge_answer.c */
 
@@ -458,6 +487,51 @@ void ngx_http_eventbridge_job_destroy(ngx_http_eventbridge_job_t *job);
 /* the client has gone: nobody waits any more */
 void ngx_http_eventbridge_job_detach(ngx_http_eventbridge_job_t *job);
 
+/* a new send of hits that are pending; from the event loop it starts by itself.
+   hits: numbers, borrowed.  NULL: no memory */
+ngx_http_eventbridge_send_t *ngx_http_eventbridge_job_add_send(
+    ngx_http_eventbridge_job_t *job, ngx_uint_t destination, uint32_t *hits,
+    ngx_uint_t nhits);
+
+/* ngx_http_eventbridge_outcome.c */
+
+/* a send is settled: what becomes of its events */
+void ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send);
+
+/* these hits, which were sent, have their final state: HIT_DELIVERED, _DEAD or
+   _FAILED; what has nothing pending any more is settled */
+void ngx_http_eventbridge_finish_hits(ngx_http_eventbridge_job_t *job,
+    uint32_t *list, ngx_uint_t nlist, ngx_uint_t state);
+
+/* as the store's operation; keys must live until the job ends */
+void ngx_http_eventbridge_commit(ngx_http_eventbridge_job_t *job,
+    ngx_eb_store_key_t *keys, ngx_uint_t n);
+
+/* ngx_http_eventbridge_dead.c */
+
+/*
+ * Writes these hits (numbers in job->hits, one each) to the dead letter of
+ * the location.  NGX_OK: they end as HIT_DEAD or HIT_FAILED, later; NGX_ERROR:
+ * logged, they are still the caller's.
+ */
+ngx_int_t ngx_http_eventbridge_dead_hits(ngx_http_eventbridge_job_t *job,
+    uint32_t *hits, ngx_uint_t n, const char *reason);
+
+/* the same for all condemned items, which are settled later */
+ngx_int_t ngx_http_eventbridge_dead_invalid(ngx_http_eventbridge_job_t *job);
+
+char *ngx_http_eventbridge_dead_letter(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_permanent(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_unavailable(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* merges what these three set */
+ngx_int_t ngx_http_eventbridge_merge_dead(ngx_conf_t *cf,
+    ngx_http_eventbridge_loc_conf_t *prev,
+    ngx_http_eventbridge_loc_conf_t *conf);
+
 /* ngx_http_eventbridge_batch.c */
 
 /*
@@ -506,6 +580,12 @@ ngx_int_t ngx_http_eventbridge_send_routes(ngx_http_eventbridge_send_t *send,
     ngx_pool_t *pool, ngx_str_t *names);
 
 /* ngx_http_eventbridge_body.c */
+
+/* what a location with conf makes of a batch of this shape: FORWARD_*, but
+   never _SAME; and its name in a dead letter, static */
+ngx_uint_t ngx_http_eventbridge_form(ngx_http_eventbridge_loc_conf_t *conf,
+    ngx_uint_t shape);
+ngx_str_t *ngx_http_eventbridge_form_name(ngx_uint_t form);
 
 /* gives sr, the subrequest of send, its body and *len; NGX_OK, NGX_ERROR */
 ngx_int_t ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,

@@ -448,6 +448,10 @@ ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
         record.action = NGX_EB_AUDIT_DROPPED;
         break;
 
+    case NGX_HTTP_EVENTBRIDGE_DEAD:
+        record.action = NGX_EB_AUDIT_DEAD;
+        break;
+
     case NGX_HTTP_EVENTBRIDGE_INVALID:
         record.action = NGX_EB_AUDIT_INVALID;
         break;

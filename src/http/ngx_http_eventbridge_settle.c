@@ -24,7 +24,9 @@ ngx_http_eventbridge_settle(ngx_http_eventbridge_job_t *job,
     job->items[i].state = state;
     ngx_http_eventbridge_settle_count(job, i);
 
-    if (state == NGX_HTTP_EVENTBRIDGE_FORWARDED) {
+    if (state == NGX_HTTP_EVENTBRIDGE_FORWARDED
+        || state == NGX_HTTP_EVENTBRIDGE_DEAD)
+    {
         state = NGX_HTTP_EVENTBRIDGE_DUPLICATE;
     }
 
@@ -71,6 +73,11 @@ ngx_http_eventbridge_settle_count(ngx_http_eventbridge_job_t *job,
         cell = NGX_EB_STATS_L_DROPPED;
         break;
 
+    case NGX_HTTP_EVENTBRIDGE_DEAD:
+        job->dead++;
+        cell = NGX_EB_STATS_L_DEAD;
+        break;
+
     case NGX_HTTP_EVENTBRIDGE_INVALID:
         job->invalid++;
         cell = NGX_EB_STATS_L_INVALID;
@@ -94,7 +101,7 @@ ngx_http_eventbridge_settle_count(ngx_http_eventbridge_job_t *job,
     job->counts[cell]++;
 
     if (cell == NGX_EB_STATS_L_FORWARDED || cell == NGX_EB_STATS_L_DUPLICATES
-        || cell == NGX_EB_STATS_L_DROPPED)
+        || cell == NGX_EB_STATS_L_DROPPED || cell == NGX_EB_STATS_L_DEAD)
     {
         job->counts[NGX_EB_STATS_L_PROCESSED]++;
     }

@@ -53,6 +53,7 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
     ngx_err_t                          err;
     ngx_str_t                          name;
     ngx_uint_t                         i;
+    ngx_eb_log_t                     **logs;
     ngx_http_eventbridge_place_t      *places;
     ngx_http_eventbridge_main_conf_t  *emcf;
 
@@ -91,6 +92,19 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
 
     ngx_str_null(&name);
     emcf->cells = ngx_eb_stats_series(emcf->stats, NGX_EB_STATS_NODE, &name);
+
+    /* "nginx -s" reads the configuration too */
+
+    logs = emcf->logs.elts;
+
+    for (i = 0;
+         i < emcf->logs.nelts && ngx_process != NGX_PROCESS_SIGNALLER;
+         i++)
+    {
+        if (ngx_eb_log_test(logs[i], cf->log) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
 
     places = emcf->places.elts;
 
@@ -226,6 +240,7 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
 
     ingest->index = emcf->ingests.nelts - 1;
     ingest->name = place->clcf->name;
+    ingest->server = place->cscf->server_name;
     ingest->ctx = place->cscf->ctx;
 
     /* the default scope: two locations never meet */
@@ -779,6 +794,7 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
 {
     ngx_int_t                            bit;
     ngx_uint_t                           i, j;
+    ngx_eb_log_t                       **logs;
     ngx_http_eventbridge_zone_t         *zone;
     ngx_http_eventbridge_place_t        *places;
     ngx_http_eventbridge_ingest_t       *ingest;
@@ -788,7 +804,19 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
     emcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_eventbridge_module);
 
-    if (emcf == NULL || ngx_test_config) {
+    if (emcf == NULL) {
+        return NGX_OK;
+    }
+
+    logs = emcf->logs.elts;
+
+    for (i = 0; i < emcf->logs.nelts; i++) {
+        if (ngx_eb_log_open(logs[i], cycle) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_test_config) {
         return NGX_OK;
     }
 

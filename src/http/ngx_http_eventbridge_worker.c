@@ -43,6 +43,7 @@ ngx_int_t
 ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
 {
     ngx_uint_t                         i;
+    ngx_eb_log_t                     **logs;
     ngx_eb_audit_t                   **audits;
     ngx_http_eventbridge_zone_t      **zones;
     ngx_http_eventbridge_main_conf_t  *emcf;
@@ -75,6 +76,14 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
 
     for (i = 0; i < emcf->audits.nelts; i++) {
         if (ngx_eb_audit_start(audits[i], cycle, emcf->cells) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    logs = emcf->logs.elts;
+
+    for (i = 0; i < emcf->logs.nelts; i++) {
+        if (ngx_eb_log_start(logs[i], cycle) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -330,6 +339,7 @@ void
 ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
 {
     ngx_uint_t                         i;
+    ngx_eb_log_t                     **logs;
     ngx_eb_audit_t                   **audits;
     ngx_http_eventbridge_zone_t      **zones;
     ngx_http_eventbridge_main_conf_t  *emcf;
@@ -345,6 +355,12 @@ ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
 
     for (i = 0; i < emcf->audits.nelts; i++) {
         ngx_eb_audit_stop(audits[i]);
+    }
+
+    logs = emcf->logs.elts;
+
+    for (i = 0; i < emcf->logs.nelts; i++) {
+        ngx_eb_log_stop(logs[i]);
     }
 
     zones = emcf->zones.elts;

@@ -131,6 +131,7 @@ static ngx_str_t  ngx_eb_audit_actions[] = {
     ngx_string("\"forwarded\""),
     ngx_string("\"duplicate\""),
     ngx_string("\"dropped\""),
+    ngx_string("\"dead\""),
     ngx_string("\"failed\""),
     ngx_string("\"busy\""),
     ngx_string("\"invalid\""),

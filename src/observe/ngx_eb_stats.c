@@ -32,7 +32,7 @@
  * To be raised when cells change their meaning and keep their number; a
  * change of the numbers, of sizes and of bounds is noticed without it.
  */
-#define NGX_EB_STATS_VERSION       1
+#define NGX_EB_STATS_VERSION       2
 
 #define NGX_EB_STATS_HEADER_SIZE   4096
 #define NGX_EB_STATS_SLOT_SIZE     1536

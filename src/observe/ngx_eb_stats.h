@@ -62,6 +62,8 @@ enum {                          /* NGX_EB_STATS_LOCATION */
     NGX_EB_STATS_L_LAG,         /* gauge, ms: last event time to now */
     NGX_EB_STATS_L_REGEX_ERRORS,
     NGX_EB_STATS_L_OVERLOAD,    /* requests refused by eventbridge_inflight */
+    NGX_EB_STATS_L_DEAD,        /* events in the dead letter */
+    NGX_EB_STATS_L_REPLAYED,    /* events of it that were delivered */
     NGX_EB_STATS_L_LAG_HIST,            /* 12 bounds + Inf + sum = 14 */
     NGX_EB_STATS_L_BATCH_HIST = NGX_EB_STATS_L_LAG_HIST + 14,
                                         /* 10 bounds + Inf + sum = 12 */
@@ -79,6 +81,7 @@ enum {                          /* NGX_EB_STATS_DESTINATION */
     NGX_EB_STATS_D_SATURATED,       /* events refused: its share of inflight
                                        is used up */
     NGX_EB_STATS_D_BYTES,
+    NGX_EB_STATS_D_DOWN_SINCE,      /* gauge, seconds since the epoch; 0: up */
     NGX_EB_STATS_D_LATENCY_HIST,    /* 14 bounds + Inf + sum = 16 */
     NGX_EB_STATS_D_END = NGX_EB_STATS_D_LATENCY_HIST + 16
 };

@@ -28,8 +28,9 @@ our %LAYERS = (
     wire => [ qw/ wire / ],
     route => [ qw/ wire route / ],
     checkpoint => [ qw/ wire checkpoint / ],
+    runtime => [ qw/ wire checkpoint runtime / ],
     observe => [ qw/ wire observe / ],
-    http => [ qw/ wire route checkpoint observe http / ],
+    http => [ qw/ wire route checkpoint runtime observe http / ],
 );
 
 our %CHECKS = (
