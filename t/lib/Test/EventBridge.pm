@@ -402,8 +402,10 @@ sub worker_pids {
 
     my @pids = child_pids($master // $self->{pid});
 
-    # Valgrind's own command line does not change
-    return @pids if $ENV{EB_VALGRIND};
+    if ($ENV{EB_VALGRIND}) {
+        my %old = map { $_ => 1 } $self->old_workers();
+        return grep { !$old{$_} } @pids;
+    }
 
     return grep { process_title($_) =~ /worker process$/ } @pids;
 }
@@ -412,8 +414,18 @@ sub worker_pids {
 
 sub old_workers {
     my ($self) = @_;
-    return grep { process_title($_) =~ /is shutting down$/ }
-        _descendants($self->{pid});
+
+    my @pids = _descendants($self->{pid});
+
+    # Valgrind's own command line does not change
+
+    if ($ENV{EB_VALGRIND}) {
+        my %told = map { $_ => 1 }
+            $self->log() =~ / (\d+)#\d+: gracefully shutting down/g;
+        return grep { $told{$_} } @pids;
+    }
+
+    return grep { process_title($_) =~ /is shutting down$/ } @pids;
 }
 
 # resident bytes
