@@ -44,6 +44,8 @@ my @directives = (
     [ 'eventbridge_max_events', 'any', '7', '1' ],
     [ 'eventbridge_max_depth', 'any', '8', '1' ],
     [ 'eventbridge_audit_log', 'any', "$dir/d.jsonl", '1-3' ],
+    [ 'eventbridge_auth', 'any', 'off', '1-' ],
+    [ 'eventbridge_control_access', 'any', 'protected', '1' ],
     [ 'eventbridge_metrics', 'location', '', '0' ],
     [ 'eventbridge_health', 'location', '', '0' ]
 );
@@ -86,7 +88,7 @@ for my $d (@directives) {
     bad($place, "$name " . 'one ' x (($most =~ /(\d)/ ? $1 : $least) + 1)
         . ';', undef, qr/invalid number of arguments/) if $n !~ /-$/;
 
-    next if $name =~ /_(?:checkpoint_zone|route|ingest|metrics|health)$/;
+    next if $name =~ /_(?:checkpoint_zone|route|ingest|auth|metrics|health)$/;
 
     bad($place, "$text\n$text", $rest, qr/duplicate/);
     bad('server', "$text\n$text", $rest, qr/duplicate/) if $context eq 'any';

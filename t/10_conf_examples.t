@@ -203,7 +203,9 @@ sub place {
 
     if ($path =~ m,^/etc/, && !-e $file) {
         open my $fh, '>', $file or die "open $file: $!\n";
+        print $fh "sender:secret\n" if $path =~ m,/(?:keys|secrets)\b,;
         close $fh;
+        chmod 0640, $file;
     }
 
     return $file;

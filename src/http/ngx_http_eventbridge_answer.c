@@ -434,22 +434,23 @@ ngx_http_eventbridge_error_header(ngx_http_request_t *r)
 
     elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
 
-    if (!elcf->enabled) {
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (!elcf->enabled
+        && !(ctx
+             && ((ctx->unauthorized
+                  && r->headers_out.status == NGX_HTTP_UNAUTHORIZED)
+                 || (ctx->forbidden
+                     && r->headers_out.status == NGX_HTTP_FORBIDDEN))))
+    {
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+    /* before our handler: a phase refused the request */
 
+    ctx = ngx_http_eventbridge_get_ctx(r);
     if (ctx == NULL) {
-        /* before our handler: a phase refused the request */
-
-        ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_eventbridge_ctx_t));
-        if (ctx == NULL) {
-            return NGX_ERROR;
-        }
-
-        ctx->request = r;
-        ngx_http_set_ctx(r, ctx, ngx_http_eventbridge_module);
+        return NGX_ERROR;
     }
 
     if (ctx->answered) {
@@ -535,6 +536,12 @@ ngx_http_eventbridge_error_text(ngx_http_request_t *r)
     static ngx_str_t  timeout = ngx_string(
         "{\"error\":\"timeout\",\"message\":"
         "\"the body did not arrive in time\"}\n");
+    static ngx_str_t  unauthorized = ngx_string(
+        "{\"error\":\"unauthorized\",\"message\":"
+        "\"the request has no valid credentials\"}\n");
+    static ngx_str_t  forbidden = ngx_string(
+        "{\"error\":\"forbidden\",\"message\":"
+        "\"this is for local clients only\"}\n");
     static ngx_str_t  refused = ngx_string(
         "{\"error\":\"refused\",\"message\":"
         "\"the request may not post here\"}\n");
@@ -544,6 +551,18 @@ ngx_http_eventbridge_error_text(ngx_http_request_t *r)
     static ngx_str_t  internal = ngx_string(
         "{\"error\":\"internal_error\",\"message\":"
         "\"the request could not be processed\"}\n");
+
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx->unauthorized && r->headers_out.status == NGX_HTTP_UNAUTHORIZED) {
+        return &unauthorized;
+    }
+
+    if (ctx->forbidden && r->headers_out.status == NGX_HTTP_FORBIDDEN) {
+        return &forbidden;
+    }
 
     switch (r->headers_out.status) {
 
@@ -570,9 +589,22 @@ static void
 ngx_http_eventbridge_count(ngx_http_request_t *r, ngx_uint_t status)
 {
     ngx_uint_t                        cell;
+    ngx_http_eventbridge_ctx_t       *ctx;
     ngx_http_eventbridge_loc_conf_t  *elcf;
 
     elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+
+    /* only ingest locations have figures */
+
+    if (elcf->ingest == NULL) {
+        return;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx && ctx->unauthorized && status == NGX_HTTP_UNAUTHORIZED) {
+        ngx_eb_stats_add(elcf->ingest->cells, NGX_EB_STATS_L_UNAUTHORIZED, 1);
+    }
 
     switch (status) {
 

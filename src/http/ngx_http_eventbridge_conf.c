@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_auth.h"
 
 
 static ngx_http_eventbridge_zone_t *ngx_http_eventbridge_zone_get(
@@ -17,9 +18,6 @@ static char *ngx_http_eventbridge_regex(ngx_conf_t *cf, ngx_str_t *parameter,
     size_t prefix, ngx_eb_regex_t **re);
 static char *ngx_http_eventbridge_metadata(ngx_conf_t *cf,
     ngx_str_t *parameter, ngx_array_t *metadata);
-static ngx_uint_t ngx_http_eventbridge_takes(ngx_str_t *parameter,
-    const char *name, ngx_str_t *value);
-static char *ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first);
 
 
 void *
@@ -56,6 +54,8 @@ ngx_http_eventbridge_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&emcf->audits, cf->pool, 2,
                           sizeof(ngx_eb_audit_t *))
+           != NGX_OK
+        || ngx_array_init(&emcf->auth_lines, cf->pool, 2, sizeof(void *))
            != NGX_OK)
     {
         return NULL;
@@ -141,6 +141,8 @@ ngx_http_eventbridge_create_loc_conf(ngx_conf_t *cf)
     elcf->max_events = NGX_CONF_UNSET_UINT;
     elcf->max_depth = NGX_CONF_UNSET_UINT;
     elcf->audit = NGX_CONF_UNSET_PTR;
+    elcf->auth = NGX_CONF_UNSET_PTR;
+    elcf->control_protected = NGX_CONF_UNSET_UINT;
 
     return elcf;
 }
@@ -214,6 +216,8 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (ngx_http_eventbridge_merge_dead(cf, prev, conf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
+
+    ngx_http_eventbridge_auth_merge(cf, prev, conf);
 
     return NGX_CONF_OK;
 }
@@ -1053,9 +1057,7 @@ ngx_http_eventbridge_set_enum(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-/* does parameter begin with name?  then value is the rest */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_eventbridge_takes(ngx_str_t *parameter, const char *name,
     ngx_str_t *value)
 {
@@ -1076,9 +1078,7 @@ ngx_http_eventbridge_takes(ngx_str_t *parameter, const char *name,
 }
 
 
-/* parameters NAME=VALUE, from the first one on: each name once */
-
-static char *
+char *
 ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first)
 {
     u_char      *p;
@@ -1127,7 +1127,7 @@ ngx_http_eventbridge_duplicate(ngx_conf_t *cf)
 }
 
 
-/* the message names the directive and the value; nginx adds file and line */
+/* nginx adds file and line */
 
 char *
 ngx_http_eventbridge_refuse(ngx_conf_t *cf, ngx_str_t *parameter,

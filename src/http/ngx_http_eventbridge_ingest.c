@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_auth.h"
 #include "ngx_eb_gunzip.h"
 
 
@@ -49,13 +50,10 @@ ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r)
         return NGX_HTTP_NOT_FOUND;
     }
 
-    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_eventbridge_ctx_t));
+    ctx = ngx_http_eventbridge_get_ctx(r);
     if (ctx == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    ctx->fd = (ngx_socket_t) -1;
-    ctx->request = r;
 
     cln = ngx_http_cleanup_add(r, 0);
     if (cln == NULL) {
@@ -64,8 +62,6 @@ ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r)
 
     cln->handler = ngx_http_eventbridge_cleanup;
     cln->data = ctx;
-
-    ngx_http_set_ctx(r, ctx, ngx_http_eventbridge_module);
 
     rc = ngx_http_eventbridge_check(r);
 
@@ -101,6 +97,31 @@ ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r)
     }
 
     return NGX_DONE;
+}
+
+
+ngx_http_eventbridge_ctx_t *
+ngx_http_eventbridge_get_ctx(ngx_http_request_t *r)
+{
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx) {
+        return ctx;
+    }
+
+    ctx = ngx_pcalloc(r->pool, sizeof(ngx_http_eventbridge_ctx_t));
+    if (ctx == NULL) {
+        return NULL;
+    }
+
+    ctx->fd = (ngx_socket_t) -1;
+    ctx->request = r;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_eventbridge_module);
+
+    return ctx;
 }
 
 
@@ -255,6 +276,21 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
 
     ngx_eb_stats_add(elcf->ingest->cells, NGX_EB_STATS_L_BYTES,
                      job->body.len);
+
+    rc = ngx_http_eventbridge_auth_body(r, &job->body);
+
+    if (rc == NGX_HTTP_UNAUTHORIZED) {
+        err.status = NGX_HTTP_UNAUTHORIZED;
+        err.error = "unauthorized";
+        err.message = "the request is not signed as it should be";
+        err.offset = -1;
+
+        rc = NGX_DECLINED;
+    }
+
+    if (rc != NGX_OK) {
+        goto failed;
+    }
 
     if (ngx_http_eventbridge_encoding(r) == 1) {
         rc = ngx_http_eventbridge_inflate(r, job->pool, &job->body, &err);
@@ -420,11 +456,13 @@ static ngx_int_t
 ngx_http_eventbridge_client_facts(ngx_http_request_t *r,
     ngx_http_eventbridge_job_t *job)
 {
-    ngx_str_t                   s;
-    ngx_connection_t           *c;
-    ngx_http_variable_value_t  *v;
+    ngx_str_t                    s;
+    ngx_connection_t            *c;
+    ngx_http_variable_value_t   *v;
+    ngx_http_eventbridge_ctx_t  *ctx;
 
     c = r->connection;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
 
     if (ngx_http_eventbridge_request_id(r, job) != NGX_OK) {
         return NGX_ERROR;
@@ -457,6 +495,8 @@ ngx_http_eventbridge_client_facts(ngx_http_request_t *r,
            != NGX_OK
         || ngx_http_eventbridge_copy(job->pool, &job->unparsed_uri,
                                      &r->unparsed_uri)
+           != NGX_OK
+        || ngx_http_eventbridge_copy(job->pool, &job->sender, &ctx->sender)
            != NGX_OK)
     {
         return NGX_ERROR;

@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_auth.h"
 
 
 static ngx_int_t ngx_http_eventbridge_preconfiguration(ngx_conf_t *cf);
@@ -19,7 +20,6 @@ static char *ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_observe(ngx_conf_t *cf,
     ngx_http_handler_pt handler);
-static ngx_uint_t ngx_http_eventbridge_ours(ngx_http_handler_pt handler);
 
 
 static ngx_conf_enum_t  ngx_http_eventbridge_policies[] = {
@@ -34,6 +34,13 @@ static ngx_conf_enum_t  ngx_http_eventbridge_forward_as[] = {
     { ngx_string("events"), NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS },
     { ngx_string("array"), NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY },
     { ngx_string("single"), NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE },
+    { ngx_null_string, 0 }
+};
+
+
+static ngx_conf_enum_t  ngx_http_eventbridge_control[] = {
+    { ngx_string("local"), 0 },
+    { ngx_string("protected"), 1 },
     { ngx_null_string, 0 }
 };
 
@@ -166,6 +173,20 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
+
+    { ngx_string("eventbridge_auth"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_eventbridge_auth,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_control_access"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_set_enum,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_eventbridge_loc_conf_t, control_protected),
+      &ngx_http_eventbridge_control },
 
     { ngx_string("eventbridge_metrics"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
@@ -302,7 +323,7 @@ ngx_http_eventbridge_observe(ngx_conf_t *cf, ngx_http_handler_pt handler)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_eventbridge_ours(ngx_http_handler_pt handler)
 {
     return handler == ngx_http_eventbridge_ingest_handler
@@ -321,7 +342,9 @@ ngx_http_eventbridge_preconfiguration(ngx_conf_t *cf)
 static ngx_int_t
 ngx_http_eventbridge_postconfiguration(ngx_conf_t *cf)
 {
-    if (ngx_http_eventbridge_filter_init(cf) != NGX_OK) {
+    if (ngx_http_eventbridge_filter_init(cf) != NGX_OK
+        || ngx_http_eventbridge_auth_init(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

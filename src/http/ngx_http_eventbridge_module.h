@@ -76,6 +76,18 @@ typedef struct {
 } ngx_http_eventbridge_bounds_t;
 
 
+/* what one level says by eventbridge_auth */
+
+typedef struct {
+    ngx_array_t               lines;
+    unsigned                  off:1;
+    unsigned                  headers:1;    /* lines for the access phase */
+    unsigned                  bodies:1;     /* lines that sign the body */
+    unsigned                  location:1;   /* they stand in a location */
+    unsigned                  used:1;       /* some location obeys them */
+} ngx_http_eventbridge_auths_t;
+
+
 /* what eventbridge_route says, before destinations are looked up */
 
 typedef struct {
@@ -146,6 +158,8 @@ typedef struct {
     ngx_array_t              *permanent;    /* ngx_uint_t: statuses */
     ngx_uint_t                unavailable;
     time_t                    unavailable_after;
+    ngx_http_eventbridge_auths_t   *auth;   /* NULL: nothing is said */
+    ngx_uint_t                control_protected;
 } ngx_http_eventbridge_loc_conf_t;
 
 
@@ -186,6 +200,7 @@ typedef struct {
     ngx_array_t               ingests;  /* ngx_http_eventbridge_ingest_t * */
     ngx_array_t               audits;       /* ngx_eb_audit_t * */
     ngx_array_t               logs;         /* ngx_eb_log_t * */
+    ngx_array_t               auth_lines;   /* all eventbridge_auth */
     ngx_uint_t                ndestinations;
     ngx_str_t                 stats_file;
     ngx_eb_stats_t           *stats;        /* NULL under nginx -t */
@@ -318,6 +333,7 @@ struct ngx_http_eventbridge_job_s {
     socklen_t                 socklen;
     ngx_str_t                 request_line;
     ngx_str_t                 unparsed_uri;
+    ngx_str_t                 sender;
 
     /* figures that are not in the shared cells yet */
     ngx_eb_stats_cell_t       counts[NGX_EB_STATS_L_END];
@@ -377,11 +393,19 @@ struct ngx_http_eventbridge_ctx_s {
     ngx_uint_t                forwarded;
     ngx_uint_t                duplicates;
     ngx_uint_t                dropped;
+    ngx_str_t                 sender;       /* by eventbridge_auth */
     unsigned                  answered:1;
     unsigned                  replaced:1;   /* nginx's own error page, by
                                                JSON */
+    unsigned                  unauthorized:1;
+    unsigned                  forbidden:1;
 };
 
+
+/* ngx_http_eventbridge_module.c */
+
+/* is it the handler of a location that a directive of ours has made? */
+ngx_uint_t ngx_http_eventbridge_ours(ngx_http_handler_pt handler);
 
 /* ngx_http_eventbridge_conf.c: setters and merging */
 
@@ -411,6 +435,15 @@ char *ngx_http_eventbridge_set_enum(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /* report what is wrong with the present directive; return NGX_CONF_ERROR */
 char *ngx_http_eventbridge_duplicate(ngx_conf_t *cf);
+
+/* what setters need: does parameter begin with name?  value is the rest */
+ngx_uint_t ngx_http_eventbridge_takes(ngx_str_t *parameter, const char *name,
+    ngx_str_t *value);
+
+/* parameters NAME=VALUE, from the first one on: each name once */
+char *ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first);
+
+/* the message names directive and value, and why if it is not NULL */
 char *ngx_http_eventbridge_refuse(ngx_conf_t *cf, ngx_str_t *parameter,
     const char *why);
 
@@ -430,6 +463,10 @@ ngx_int_t ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from);
+
+/* the context of a main request, made when there is none; NULL: no memory */
+ngx_http_eventbridge_ctx_t *ngx_http_eventbridge_get_ctx(
+    ngx_http_request_t *r);
 
 /* ngx_http_eventbridge_answer.c */
 

@@ -412,8 +412,6 @@ ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
     ngx_eb_audit_record_t         record;
     ngx_http_eventbridge_item_t  *item;
 
-    static ngx_str_t              none;
-
     event = &job->batch.events[i];
     item = &job->items[i];
     hits = job->hits.elts;
@@ -428,7 +426,7 @@ ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
     record.id = &event->id;
     record.source = &event->source;
     record.type = &event->type;
-    record.sender = &none;
+    record.sender = &job->sender;
     record.region = &event->region;
     record.reason = event->invalid;
     record.lag = (event->time == NGX_EB_TIME_UNKNOWN)

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_auth.h"
 
 
 /* room for two labels of 256 bytes and two of 64, escaped */
@@ -573,6 +574,16 @@ ngx_http_eventbridge_setup_warnings(ngx_conf_t *cf,
 {
     off_t  max;
 
+    /* "off" says that other rules guard it */
+
+    if (place->conf->auth == NULL) {
+        ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                      "ingest location \"%V\" has no \"eventbridge_auth\": "
+                      "whoever reaches it may post; add one, or "
+                      "\"eventbridge_auth off;\" where other rules guard it "
+                      "in %s:%ui", &ingest->name, place->file, place->line);
+    }
+
     max = place->clcf->client_max_body_size;
 
     /* a legal event of AWS is up to 1 MB and its envelope a little more */
@@ -800,6 +811,8 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
     ngx_http_eventbridge_ingest_t       *ingest;
     ngx_http_eventbridge_main_conf_t    *emcf;
     ngx_http_eventbridge_destination_t  *d;
+
+    ngx_http_eventbridge_auth_init_module(cycle);
 
     emcf = ngx_http_cycle_get_module_main_conf(cycle,
                                                ngx_http_eventbridge_module);

@@ -13,6 +13,8 @@ static ngx_int_t ngx_http_eventbridge_variable_result(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_eventbridge_variable_number(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_eventbridge_variable_sender(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_eventbridge_variable_destination(
     ngx_http_request_t *r, ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_eventbridge_variable_route(ngx_http_request_t *r,
@@ -51,6 +53,9 @@ static ngx_http_variable_t  ngx_http_eventbridge_vars[] = {
       ngx_http_eventbridge_variable_number,
       offsetof(ngx_http_eventbridge_ctx_t, dropped),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("eventbridge_sender"), NULL,
+      ngx_http_eventbridge_variable_sender, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     /* of a request to a destination; they never change during it */
 
@@ -133,6 +138,38 @@ ngx_http_eventbridge_variable_number(ngx_http_request_t *r,
 
     return ngx_http_eventbridge_variable_uint(r, v,
                                    *(ngx_uint_t *) ((u_char *) ctx + data));
+}
+
+
+/* both in the request that brought the events, and in those that deliver */
+
+static ngx_int_t
+ngx_http_eventbridge_variable_sender(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                    *sender;
+    ngx_http_eventbridge_ctx_t   *ctx;
+    ngx_http_eventbridge_send_t  *send;
+
+    send = ngx_http_eventbridge_request_send(r);
+    sender = NULL;
+
+    if (send) {
+        sender = &send->job->sender;
+
+    } else if (r == r->main) {
+        ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+        sender = ctx ? &ctx->sender : NULL;
+    }
+
+    if (sender == NULL || sender->len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    ngx_http_eventbridge_variable_set(v, sender);
+
+    return NGX_OK;
 }
 
 

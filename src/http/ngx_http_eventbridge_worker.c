@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_auth.h"
 #include <openssl/rand.h>
 
 #if (NGX_THREADS)
@@ -64,6 +65,8 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
     if (ngx_http_eventbridge_worker_create(cycle, emcf) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_eventbridge_auth_init_process(cycle);
 
     zones = emcf->zones.elts;
 

@@ -124,7 +124,7 @@ typedef char  ngx_eb_stats_assert_lag[
     NGX_EB_STATS_L_BATCH_HIST - NGX_EB_STATS_L_LAG_HIST
     == NGX_EB_STATS_LAG_N + 2 ? 1 : -1];
 typedef char  ngx_eb_stats_assert_batch[
-    NGX_EB_STATS_L_END - NGX_EB_STATS_L_BATCH_HIST
+    NGX_EB_STATS_L_UNAUTHORIZED - NGX_EB_STATS_L_BATCH_HIST
     == NGX_EB_STATS_BATCH_N + 2 ? 1 : -1];
 typedef char  ngx_eb_stats_assert_latency[
     NGX_EB_STATS_D_END - NGX_EB_STATS_D_LATENCY_HIST
@@ -231,6 +231,9 @@ static const ngx_eb_stats_metric_t  ngx_eb_stats_metrics[] = {
     { "eventbridge_overload_total", "counter",
       "Requests that were refused because too much was being delivered.",
       NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_OVERLOAD, NULL, NULL, 0 },
+    { "eventbridge_unauthorized_total", "counter",
+      "Requests that were refused by eventbridge_auth.",
+      NGX_EB_STATS_LOCATION, NGX_EB_STATS_L_UNAUTHORIZED, NULL, NULL, 0 },
 
     { "eventbridge_destination_events_forwarded_total", "counter",
       "Events that the destination took.",

@@ -67,7 +67,11 @@ enum {                          /* NGX_EB_STATS_LOCATION */
     NGX_EB_STATS_L_LAG_HIST,            /* 12 bounds + Inf + sum = 14 */
     NGX_EB_STATS_L_BATCH_HIST = NGX_EB_STATS_L_LAG_HIST + 14,
                                         /* 10 bounds + Inf + sum = 12 */
-    NGX_EB_STATS_L_END = NGX_EB_STATS_L_BATCH_HIST + 12
+    /* at the end: files that are there keep their meaning */
+    NGX_EB_STATS_L_UNAUTHORIZED = NGX_EB_STATS_L_BATCH_HIST + 12,
+                                        /* requests refused by
+                                           eventbridge_auth */
+    NGX_EB_STATS_L_END
 };
 
 enum {                          /* NGX_EB_STATS_DESTINATION */

@@ -1630,6 +1630,7 @@ text(void)
     }
 
     l[NGX_EB_STATS_L_LAG] = 61005;
+    l[NGX_EB_STATS_L_UNAUTHORIZED] = 1036;
 
     for (i = 0; i < NGX_EB_STATS_D_LATENCY_HIST; i++) {
         ngx_eb_stats_add(d, i, 2000 + i);
@@ -1681,6 +1682,8 @@ text(void)
     is(all, "eventbridge_route_regex_errors_total" L "}", "1022",
        "text: regex errors");
     is(all, "eventbridge_overload_total" L "}", "1023", "text: overload");
+    is(all, "eventbridge_unauthorized_total" L "}", "1036",
+       "text: unauthorized");
 
     is(all, D("events_forwarded"), "2000", "text: destination: forwarded");
     is(all, D("events_failed"), "2001", "text: destination: failed");

@@ -57,7 +57,8 @@ $SIG{PIPE} = 'IGNORE';
 
 ###############################################################################
 
-# workers (2), log_level (debug; info for many requests), connections (1024)
+# workers (2), log_level (debug; info for many requests), connections (1024),
+# auth (0; 1: the test is about it, nothing is added to configurations)
 
 sub new {
     my ($class, %opt) = @_;
@@ -194,11 +195,17 @@ sub _whole {
         if $text !~ /^\s*worker_processes\s/m;
     $main .= "load_module $self->{module};\n"
         if $self->{module} ne '' && $text !~ /^\s*load_module\s/m;
+    # without it, each ingest location is warned of
+    my $open = $self->{module} ne '' && !$self->{auth}
+        && $text =~ /\beventbridge_ingest\b/
+        && $text !~ /\beventbridge_auth\b/;
+
     $main .= "env $_;\n" for qw/ ASAN_OPTIONS UBSAN_OPTIONS LD_PRELOAD /;
     $main .= "events {\n    worker_connections $self->{connections};\n}\n"
         if $text !~ /^\s*events\s*\{/m;
 
     $http = "    access_log $dir/access.log$name;\n";
+    $http .= "    eventbridge_auth off;\n" if $open;
     $http .= "    ${_}_temp_path $dir/${_}_temp;\n"
         for qw/ client_body proxy fastcgi uwsgi scgi /;
 

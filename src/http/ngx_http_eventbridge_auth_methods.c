@@ -1,0 +1,546 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * The methods of eventbridge_auth: their arguments, and what they look at.
+ */
+
+
+#include "ngx_http_eventbridge_auth.h"
+
+
+/* signatures of one request that are looked at */
+#define NGX_HTTP_EVENTBRIDGE_SIGNATURES  16
+
+
+static char *ngx_http_eventbridge_auth_header_name(ngx_conf_t *cf,
+    ngx_str_t *parameter, ngx_str_t *name);
+static char *ngx_http_eventbridge_auth_parse_key(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line);
+static char *ngx_http_eventbridge_auth_parse_file(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line);
+static char *ngx_http_eventbridge_auth_parse_hmac(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line);
+static char *ngx_http_eventbridge_auth_parse_option(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *parameter);
+static ngx_table_elt_t *ngx_http_eventbridge_auth_next_header(
+    ngx_list_part_t **part, ngx_uint_t *i, ngx_str_t *name);
+static ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_key(
+    ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
+    ngx_str_t *body, ngx_str_t **sender);
+static ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_basic(
+    ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
+    ngx_str_t *body, ngx_str_t **sender);
+static ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_bearer(
+    ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
+    ngx_str_t *body, ngx_str_t **sender);
+static ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_hmac(
+    ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
+    ngx_str_t *body, ngx_str_t **sender);
+static ngx_uint_t ngx_http_eventbridge_auth_signatures(
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *value,
+    u_char *signatures, ngx_uint_t n);
+static ngx_int_t ngx_http_eventbridge_auth_decode(
+    ngx_http_eventbridge_auth_line_t *line, u_char *text, size_t len,
+    u_char *signature);
+
+
+/* a request has to satisfy each of those that the configuration names */
+
+ngx_http_eventbridge_method_t  ngx_http_eventbridge_methods[] = {
+
+    { ngx_string("key"), NGX_EB_SECRETS_SECRET,
+      ngx_http_eventbridge_auth_parse_key,
+      ngx_http_eventbridge_auth_key, NULL, 0 },
+
+    { ngx_string("basic"), NGX_EB_SECRETS_PAIR,
+      ngx_http_eventbridge_auth_parse_file,
+      ngx_http_eventbridge_auth_basic, "Basic realm=\"eventbridge\"", 0 },
+
+    { ngx_string("bearer"), NGX_EB_SECRETS_SECRET,
+      ngx_http_eventbridge_auth_parse_file,
+      ngx_http_eventbridge_auth_bearer, "Bearer", 0 },
+
+    { ngx_string("hmac"), NGX_EB_SECRETS_KEY,
+      ngx_http_eventbridge_auth_parse_hmac,
+      ngx_http_eventbridge_auth_hmac, NULL, 1 },
+
+    { ngx_null_string, 0, NULL, NULL, NULL, 0 }
+};
+
+
+/* a token of RFC 9110 */
+
+static char *
+ngx_http_eventbridge_auth_header_name(ngx_conf_t *cf, ngx_str_t *parameter,
+    ngx_str_t *name)
+{
+    u_char  *p, *last;
+
+    last = name->data + name->len;
+
+    for (p = name->data; p < last; p++) {
+        if (!((*p >= '0' && *p <= '9') || (*p >= 'a' && *p <= 'z')
+              || (*p >= 'A' && *p <= 'Z')
+              || ngx_strchr("!#$%&'*+-.^_`|~", *p)))
+        {
+            break;
+        }
+    }
+
+    if (name->len == 0 || p < last) {
+        return ngx_http_eventbridge_refuse(cf, parameter,
+                                           "the name of a header is expected");
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* key HEADER FILE */
+
+static char *
+ngx_http_eventbridge_auth_parse_key(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts < 4) {
+        return ngx_http_eventbridge_refuse(cf, &value[cf->args->nelts - 1],
+                                           "a header and a file are expected");
+    }
+
+    if (cf->args->nelts > 4) {
+        return ngx_http_eventbridge_refuse(cf, &value[4], NULL);
+    }
+
+    line->header = value[2];
+    line->path = value[3];
+
+    return ngx_http_eventbridge_auth_header_name(cf, &value[2], &line->header);
+}
+
+
+/* basic|bearer FILE */
+
+static char *
+ngx_http_eventbridge_auth_parse_file(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts < 3) {
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "a file is expected");
+    }
+
+    if (cf->args->nelts > 3) {
+        return ngx_http_eventbridge_refuse(cf, &value[3], NULL);
+    }
+
+    line->path = value[2];
+
+    return NGX_CONF_OK;
+}
+
+
+/* hmac FILE header=NAME [algorithm=] [encoding=] [prefix=] */
+
+static char *
+ngx_http_eventbridge_auth_parse_hmac(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line)
+{
+    char        *rv;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts < 3) {
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "a file is expected");
+    }
+
+    rv = ngx_http_eventbridge_once(cf, 3);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    line->md = EVP_sha256();
+    line->path = value[2];
+
+    for (i = 3; i < cf->args->nelts; i++) {
+        rv = ngx_http_eventbridge_auth_parse_option(cf, line, &value[i]);
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    if (line->header.len == 0) {
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "the \"header\" parameter is "
+                                           "missing");
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_auth_parse_option(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *parameter)
+{
+    u_char     *p;
+    ngx_str_t   s;
+
+    if (ngx_http_eventbridge_takes(parameter, "header=", &s)) {
+        line->header = s;
+        return ngx_http_eventbridge_auth_header_name(cf, parameter, &s);
+    }
+
+    if (ngx_http_eventbridge_takes(parameter, "algorithm=", &s)) {
+
+        if (ngx_strcmp(s.data, "sha256") == 0) {
+            line->md = EVP_sha256();
+
+        } else if (ngx_strcmp(s.data, "sha1") == 0) {
+            line->md = EVP_sha1();
+
+        } else if (ngx_strcmp(s.data, "sha512") == 0) {
+            line->md = EVP_sha512();
+
+        } else {
+            return ngx_http_eventbridge_refuse(cf, parameter,
+                                               "\"sha256\", \"sha1\" or "
+                                               "\"sha512\" is expected");
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_eventbridge_takes(parameter, "encoding=", &s)) {
+
+        if (ngx_strcmp(s.data, "hex") == 0) {
+            line->base64 = 0;
+
+        } else if (ngx_strcmp(s.data, "base64") == 0) {
+            line->base64 = 1;
+
+        } else {
+            return ngx_http_eventbridge_refuse(cf, parameter,
+                                               "\"hex\" or \"base64\" "
+                                               "is expected");
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_eventbridge_takes(parameter, "prefix=", &s)) {
+
+        /* what separates signatures cannot be in one */
+
+        for (p = s.data; p < s.data + s.len; p++) {
+            if (*p <= 0x20 || *p >= 0x7f || *p == ',') {
+                break;
+            }
+        }
+
+        if (s.len == 0 || p < s.data + s.len) {
+            return ngx_http_eventbridge_refuse(cf, parameter,
+                                               "printable ASCII without spaces "
+                                               "and commas is expected");
+        }
+
+        line->prefix = s;
+
+        return NGX_CONF_OK;
+    }
+
+    return ngx_http_eventbridge_refuse(cf, parameter, NULL);
+}
+
+
+/* the next header of this name; *i and *part say where to go on */
+
+static ngx_table_elt_t *
+ngx_http_eventbridge_auth_next_header(ngx_list_part_t **part, ngx_uint_t *i,
+    ngx_str_t *name)
+{
+    ngx_table_elt_t  *h;
+
+    for ( ;; ) {
+
+        if (*i >= (*part)->nelts) {
+            if ((*part)->next == NULL) {
+                return NULL;
+            }
+
+            *part = (*part)->next;
+            *i = 0;
+
+            continue;
+        }
+
+        h = (ngx_table_elt_t *) (*part)->elts + (*i)++;
+
+        if (h->key.len == name->len
+            && ngx_strncasecmp(h->key.data, name->data, name->len) == 0)
+        {
+            return h;
+        }
+    }
+}
+
+
+static ngx_http_eventbridge_auth_e
+ngx_http_eventbridge_auth_key(ngx_http_request_t *r,
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *body,
+    ngx_str_t **sender)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+
+    h = ngx_http_eventbridge_auth_next_header(&part, &i, &line->header);
+
+    if (h == NULL) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MISSING;
+    }
+
+    /* whose key would it be? */
+
+    if (ngx_http_eventbridge_auth_next_header(&part, &i, &line->header)) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_REPEATED;
+    }
+
+    *sender = ngx_eb_secrets_match(line->secrets, &h->value);
+
+    return *sender ? NGX_HTTP_EVENTBRIDGE_AUTH_OK
+                   : NGX_HTTP_EVENTBRIDGE_AUTH_WRONG;
+}
+
+
+static ngx_http_eventbridge_auth_e
+ngx_http_eventbridge_auth_basic(ngx_http_request_t *r,
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *body,
+    ngx_str_t **sender)
+{
+    ngx_str_t  pair, *value;
+
+    if (r->headers_in.authorization == NULL) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MISSING;
+    }
+
+    value = &r->headers_in.authorization->value;
+
+    if (value->len < sizeof("Basic ") - 1
+        || ngx_strncasecmp(value->data, (u_char *) "Basic ",
+                           sizeof("Basic ") - 1)
+           != 0)
+    {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MISSING;
+    }
+
+    /* sets $remote_user too */
+
+    if (ngx_http_auth_basic_user(r) != NGX_OK) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MALFORMED;
+    }
+
+    /* user and password stand as they came, with the colon between */
+
+    pair.data = r->headers_in.user.data;
+    pair.len = r->headers_in.user.len + 1 + r->headers_in.passwd.len;
+
+    *sender = ngx_eb_secrets_match(line->secrets, &pair);
+
+    return *sender ? NGX_HTTP_EVENTBRIDGE_AUTH_OK
+                   : NGX_HTTP_EVENTBRIDGE_AUTH_WRONG;
+}
+
+
+static ngx_http_eventbridge_auth_e
+ngx_http_eventbridge_auth_bearer(ngx_http_request_t *r,
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *body,
+    ngx_str_t **sender)
+{
+    ngx_str_t  token;
+
+    if (r->headers_in.authorization == NULL) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MISSING;
+    }
+
+    token = r->headers_in.authorization->value;
+
+    if (token.len < sizeof("Bearer ") - 1
+        || ngx_strncasecmp(token.data, (u_char *) "Bearer ",
+                           sizeof("Bearer ") - 1)
+           != 0)
+    {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MISSING;
+    }
+
+    token.data += sizeof("Bearer ") - 1;
+    token.len -= sizeof("Bearer ") - 1;
+
+    while (token.len && token.data[0] == ' ') {
+        token.data++;
+        token.len--;
+    }
+
+    if (token.len == 0) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MALFORMED;
+    }
+
+    *sender = ngx_eb_secrets_match(line->secrets, &token);
+
+    return *sender ? NGX_HTTP_EVENTBRIDGE_AUTH_OK
+                   : NGX_HTTP_EVENTBRIDGE_AUTH_WRONG;
+}
+
+
+static ngx_http_eventbridge_auth_e
+ngx_http_eventbridge_auth_hmac(ngx_http_request_t *r,
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *body,
+    ngx_str_t **sender)
+{
+    u_char            signatures[NGX_HTTP_EVENTBRIDGE_SIGNATURES
+                                 * EVP_MAX_MD_SIZE];
+    ngx_uint_t        i, n, headers;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+    n = 0;
+    headers = 0;
+
+    for ( ;; ) {
+        h = ngx_http_eventbridge_auth_next_header(&part, &i, &line->header);
+
+        if (h == NULL) {
+            break;
+        }
+
+        headers++;
+        n = ngx_http_eventbridge_auth_signatures(line, &h->value, signatures,
+                                                 n);
+    }
+
+    if (headers == 0) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MISSING;
+    }
+
+    if (n == 0) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MALFORMED;
+    }
+
+    *sender = ngx_eb_secrets_verify(line->secrets, line->md, body, signatures,
+                                    n);
+
+    return *sender ? NGX_HTTP_EVENTBRIDGE_AUTH_OK
+                   : NGX_HTTP_EVENTBRIDGE_AUTH_WRONG;
+}
+
+
+/* adds the signatures in value to the n that there are; their new number */
+
+static ngx_uint_t
+ngx_http_eventbridge_auth_signatures(ngx_http_eventbridge_auth_line_t *line,
+    ngx_str_t *value, u_char *signatures, ngx_uint_t n)
+{
+    u_char  *p, *last, *start;
+    size_t   size, len;
+
+    size = EVP_MD_size(line->md);
+    last = value->data + value->len;
+
+    for (p = value->data; p < last; p++) {
+
+        start = p;
+
+        while (p < last && *p != ',' && *p != ' ' && *p != '\t') {
+            p++;
+        }
+
+        len = p - start;
+
+        if (len < line->prefix.len
+            || (line->prefix.len
+                && ngx_strncmp(start, line->prefix.data, line->prefix.len)
+                   != 0))
+        {
+            continue;
+        }
+
+        if (n < NGX_HTTP_EVENTBRIDGE_SIGNATURES
+            && ngx_http_eventbridge_auth_decode(line,
+                                                start + line->prefix.len,
+                                                len - line->prefix.len,
+                                                signatures + n * size)
+               == NGX_OK)
+        {
+            n++;
+        }
+    }
+
+    return n;
+}
+
+
+/* NGX_DECLINED: it cannot be a signature */
+
+static ngx_int_t
+ngx_http_eventbridge_auth_decode(ngx_http_eventbridge_auth_line_t *line,
+    u_char *text, size_t len, u_char *signature)
+{
+    u_char      buf[ngx_base64_decoded_length(
+                        ngx_base64_encoded_length(EVP_MAX_MD_SIZE))];
+    size_t      size, i;
+    ngx_int_t   n;
+    ngx_str_t   in, out;
+
+    size = EVP_MD_size(line->md);
+
+    if (line->base64) {
+
+        if (len > ngx_base64_encoded_length(size)) {
+            return NGX_DECLINED;
+        }
+
+        in.data = text;
+        in.len = len;
+        out.data = buf;
+
+        if (ngx_decode_base64(&out, &in) != NGX_OK || out.len != size) {
+            return NGX_DECLINED;
+        }
+
+        ngx_memcpy(signature, buf, size);
+
+        return NGX_OK;
+    }
+
+    if (len != size * 2) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < size; i++) {
+        n = ngx_hextoi(text + i * 2, 2);
+
+        if (n == NGX_ERROR) {
+            return NGX_DECLINED;
+        }
+
+        signature[i] = (u_char) n;
+    }
+
+    return NGX_OK;
+}
