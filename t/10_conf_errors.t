@@ -41,6 +41,7 @@ my @directives = (
     [ 'eventbridge_dead_letter', 'any', "$dir/d.dead", '1' ],
     [ 'eventbridge_permanent', 'any', '410', '1-' ],
     [ 'eventbridge_unavailable', 'any', 'retry', '1-2' ],
+    [ 'eventbridge_replay', 'location', '', '0' ],
     [ 'eventbridge_max_events', 'any', '7', '1' ],
     [ 'eventbridge_max_depth', 'any', '8', '1' ],
     [ 'eventbridge_audit_log', 'any', "$dir/d.jsonl", '1-3' ],
@@ -88,19 +89,17 @@ for my $d (@directives) {
     bad($place, "$name " . 'one ' x (($most =~ /(\d)/ ? $1 : $least) + 1)
         . ';', undef, qr/invalid number of arguments/) if $n !~ /-$/;
 
-    next if $name =~ /_(?:checkpoint_zone|route|ingest|auth|metrics|health)$/;
+    next if $name
+        =~ /_(?:checkpoint_zone|route|ingest|auth|metrics|health|replay)$/;
 
     bad($place, "$text\n$text", $rest, qr/duplicate/);
     bad('server', "$text\n$text", $rest, qr/duplicate/) if $context eq 'any';
 }
 
 bad('location', 'eventbridge_ingest;', undef, qr/duplicate/);
-bad('observe', "eventbridge_metrics;\neventbridge_metrics;", undef,
-    qr/duplicate/);
-bad('observe', "eventbridge_health;\neventbridge_health;", undef,
-    qr/duplicate/);
-bad('location', 'eventbridge_metrics;', undef, qr/conflicts/);
-bad('location', 'eventbridge_health;', undef, qr/conflicts/);
+bad('observe', "eventbridge_$_;\neventbridge_$_;", undef, qr/duplicate/),
+    bad('location', "eventbridge_$_;", undef, qr/conflicts/)
+    for qw/ metrics health replay /;
 bad('observe', "eventbridge_metrics;\neventbridge_health;", undef,
     qr/conflicts/);
 bad('observe', "eventbridge_health;\neventbridge_ingest;", undef,

@@ -18,14 +18,8 @@
 static ngx_int_t ngx_http_eventbridge_check(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_eventbridge_encoding(ngx_http_request_t *r);
 static void ngx_http_eventbridge_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_eventbridge_body(ngx_http_request_t *r,
-    ngx_pool_t *pool, ngx_str_t *body);
 static ngx_int_t ngx_http_eventbridge_inflate(ngx_http_request_t *r,
     ngx_pool_t *pool, ngx_str_t *body, ngx_http_eventbridge_error_t *err);
-static ngx_int_t ngx_http_eventbridge_client_facts(ngx_http_request_t *r,
-    ngx_http_eventbridge_job_t *job);
-static ngx_int_t ngx_http_eventbridge_request_id(ngx_http_request_t *r,
-    ngx_http_eventbridge_job_t *job);
 static ngx_uint_t ngx_http_eventbridge_overloaded(
     ngx_http_eventbridge_loc_conf_t *elcf,
     ngx_http_eventbridge_main_conf_t *emcf, size_t len);
@@ -262,7 +256,7 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
         return;
     }
 
-    job = ngx_http_eventbridge_job_create(r);
+    job = ngx_http_eventbridge_job_create(emcf, elcf);
     if (job == NULL) {
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
@@ -300,7 +294,7 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
         }
     }
 
-    if (ngx_http_eventbridge_client_facts(r, job) != NGX_OK) {
+    if (ngx_http_eventbridge_job_facts(job, r) != NGX_OK) {
         rc = NGX_ERROR;
         goto failed;
     }
@@ -337,9 +331,7 @@ failed:
 }
 
 
-/* the body in one block of pool, however many buffers and files it is in */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
     ngx_str_t *body)
 {
@@ -447,134 +439,6 @@ ngx_http_eventbridge_inflate(ngx_http_request_t *r, ngx_pool_t *pool,
     *body = out;
 
     return rc;
-}
-
-
-/* what the delivery shows of the client, which may be gone by then */
-
-static ngx_int_t
-ngx_http_eventbridge_client_facts(ngx_http_request_t *r,
-    ngx_http_eventbridge_job_t *job)
-{
-    ngx_str_t                    s;
-    ngx_connection_t            *c;
-    ngx_http_variable_value_t   *v;
-    ngx_http_eventbridge_ctx_t  *ctx;
-
-    c = r->connection;
-    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
-
-    if (ngx_http_eventbridge_request_id(r, job) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    v = ngx_http_get_indexed_variable(r, job->emcf->scheme_index);
-    if (v == NULL || v->not_found) {
-        return NGX_ERROR;
-    }
-
-    s.data = v->data;
-    s.len = v->len;
-
-    job->sockaddr = ngx_palloc(job->pool, c->socklen);
-    if (job->sockaddr == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(job->sockaddr, c->sockaddr, c->socklen);
-    job->socklen = c->socklen;
-
-    if (ngx_http_eventbridge_copy(job->pool, &job->scheme, &s) != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->addr_text, &c->addr_text)
-           != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->server,
-                                     &r->headers_in.server)
-           != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->request_line,
-                                     &r->request_line)
-           != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->unparsed_uri,
-                                     &r->unparsed_uri)
-           != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->sender, &ctx->sender)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (r->headers_in.host) {
-        return ngx_http_eventbridge_copy(job->pool, &job->host,
-                                         &r->headers_in.host->value);
-    }
-
-    return NGX_OK;
-}
-
-
-/*
- * $request_id of the client, the same in its access log.  nginx takes it from
- * the system's generator, which costs a tenth of a small request; it has to be
- * unique, not secret: a random start and a counter, mixed by the steps of
- * SplitMix64 (Steele, Lea, Flood 2014), which map different to different.
- */
-
-static ngx_int_t
-ngx_http_eventbridge_request_id(ngx_http_request_t *r,
-    ngx_http_eventbridge_job_t *job)
-{
-    u_char                         *p;
-    uint64_t                        z;
-    ngx_str_t                       id;
-    ngx_uint_t                      i;
-    ngx_http_variable_value_t      *v;
-    ngx_http_eventbridge_worker_t  *w;
-
-    v = &r->variables[job->emcf->request_id_index];
-
-    if (!v->valid) {
-        w = job->emcf->worker;
-        w->id_count++;
-
-        p = ngx_pnalloc(r->pool, 32);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        v->data = p;
-        v->len = 32;
-        v->valid = 1;
-        v->no_cacheable = 0;
-        v->not_found = 0;
-
-        for (i = 0; i < 2; i++) {
-            z = w->id_seed[i] + w->id_count * UINT64_C(0x9e3779b97f4a7c15);
-            z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-            z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-            z ^= z >> 31;
-
-            p = ngx_hex_dump(p, (u_char *) &z, sizeof(z));
-        }
-    }
-
-    id.data = v->data;
-    id.len = v->len;
-
-    return ngx_http_eventbridge_copy(job->pool, &job->request_id, &id);
-}
-
-
-ngx_int_t
-ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to, ngx_str_t *from)
-{
-    if (from->len == 0) {
-        ngx_str_null(to);
-        return NGX_OK;
-    }
-
-    to->data = ngx_pstrdup(pool, from);
-    to->len = from->len;
-
-    return to->data ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -49,15 +49,14 @@ static void ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job);
 
 
 ngx_http_eventbridge_job_t *
-ngx_http_eventbridge_job_create(ngx_http_request_t *r)
+ngx_http_eventbridge_job_create(ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_loc_conf_t *conf)
 {
-    ngx_log_t                         *log;
-    ngx_pool_t                        *pool;
-    ngx_http_eventbridge_job_t        *job;
-    ngx_http_eventbridge_main_conf_t  *emcf;
+    ngx_log_t                   *log;
+    ngx_pool_t                  *pool;
+    ngx_http_eventbridge_job_t  *job;
 
     log = ngx_cycle->log;
-    emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
 
     pool = ngx_http_eventbridge_pool_get(emcf->worker);
     if (pool == NULL) {
@@ -74,8 +73,8 @@ ngx_http_eventbridge_job_create(ngx_http_request_t *r)
     job->pool = pool;
     job->log = log;
     job->emcf = emcf;
-    job->conf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
-    job->ingest = job->conf->ingest;
+    job->conf = conf;
+    job->ingest = conf->ingest;
 
     job->wake.handler = ngx_http_eventbridge_job_wake;
     job->wake.data = job;
@@ -199,24 +198,12 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
         return NGX_ERROR;
     }
 
-    if (job->batch.nevents) {
-        job->hit_states = ngx_pcalloc(job->pool, job->hits.nelts + 1);
-        job->hit_status = ngx_pcalloc(job->pool, (job->hits.nelts + 1)
-                                                 * sizeof(uint16_t));
-        job->dest_sends = ngx_pcalloc(job->pool,
-                                      (job->ingest->ndestinations + 1)
-                                      * sizeof(ngx_uint_t));
-        if (job->hit_states == NULL || job->hit_status == NULL
-            || job->dest_sends == NULL)
-        {
-            return NGX_ERROR;
-        }
-
-        if (job->conf->zone
-            && ngx_http_eventbridge_batch_keys(job) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    if (job->batch.nevents
+        && (ngx_http_eventbridge_job_prepare(job) != NGX_OK
+            || (job->conf->zone
+                && ngx_http_eventbridge_batch_keys(job) != NGX_OK)))
+    {
+        return NGX_ERROR;
     }
 
     /* from here on the job looks after itself */
@@ -245,13 +232,34 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
         }
     }
 
+    ngx_http_eventbridge_job_begin(job);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_job_prepare(ngx_http_eventbridge_job_t *job)
+{
+    job->hit_states = ngx_pcalloc(job->pool, job->hits.nelts + 1);
+    job->hit_status = ngx_pcalloc(job->pool, (job->hits.nelts + 1)
+                                             * sizeof(uint16_t));
+    job->dest_sends = ngx_pcalloc(job->pool, (job->ingest->ndestinations + 1)
+                                             * sizeof(ngx_uint_t));
+
+    return (job->hit_states && job->hit_status && job->dest_sends) ? NGX_OK
+                                                                 : NGX_ERROR;
+}
+
+
+void
+ngx_http_eventbridge_job_begin(ngx_http_eventbridge_job_t *job)
+{
     if (job->open > job->condemned) {
         ngx_http_eventbridge_job_claim(job);
     }
 
     ngx_http_eventbridge_job_progress(job);
-
-    return NGX_OK;
 }
 
 
@@ -827,6 +835,8 @@ ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job)
     ngx_http_eventbridge_send_t      *send, **sends;
     ngx_http_eventbridge_carrier_t  **carriers;
 
+    void  (*done)(ngx_http_eventbridge_job_t *job);
+
     sends = job->sends.elts;
 
     for (i = job->first_send; i < job->next_send; i++) {
@@ -900,6 +910,12 @@ ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job)
 
     if (job->open == 0 && job->ops == 0 && job->client) {
         ngx_http_eventbridge_answer(job);
+    }
+
+    if (job->open == 0 && job->ops == 0 && job->done) {
+        done = job->done;
+        job->done = NULL;
+        done(job);
     }
 
     if (job->open == 0 && job->ops == 0 && job->client == NULL

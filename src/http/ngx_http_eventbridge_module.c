@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
 
 
@@ -17,6 +18,8 @@ static char *ngx_http_eventbridge_ingest(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_eventbridge_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_eventbridge_replay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_observe(ngx_conf_t *cf,
     ngx_http_handler_pt handler);
@@ -202,6 +205,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       0,
       NULL },
 
+    { ngx_string("eventbridge_replay"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_eventbridge_replay,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -300,6 +310,14 @@ ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
+ngx_http_eventbridge_replay(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_eventbridge_observe(cf,
+                                        ngx_http_eventbridge_replay_handler);
+}
+
+
+static char *
 ngx_http_eventbridge_observe(ngx_conf_t *cf, ngx_http_handler_pt handler)
 {
     ngx_http_core_loc_conf_t          *clcf;
@@ -328,7 +346,8 @@ ngx_http_eventbridge_ours(ngx_http_handler_pt handler)
 {
     return handler == ngx_http_eventbridge_ingest_handler
            || handler == ngx_http_eventbridge_metrics_handler
-           || handler == ngx_http_eventbridge_health_handler;
+           || handler == ngx_http_eventbridge_health_handler
+           || handler == ngx_http_eventbridge_replay_handler;
 }
 
 

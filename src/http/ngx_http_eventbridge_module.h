@@ -29,6 +29,8 @@
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY   2
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE  3
 
+#define NGX_HTTP_EVENTBRIDGE_MAX_DEPTH  1024
+
 #define NGX_HTTP_EVENTBRIDGE_UNAVAILABLE_RETRY  0
 #define NGX_HTTP_EVENTBRIDGE_UNAVAILABLE_DEAD   1
 
@@ -116,6 +118,9 @@ typedef struct {
 } ngx_http_eventbridge_route_t;
 
 
+typedef struct ngx_http_eventbridge_loc_conf_s  ngx_http_eventbridge_loc_conf_t;
+
+
 /* an ingest location, complete: made after all merging */
 
 typedef struct {
@@ -123,6 +128,7 @@ typedef struct {
     ngx_str_t                 server;       /* its name */
     ngx_str_t                 scope;        /* default scope */
     ngx_http_conf_ctx_t      *ctx;          /* of the server */
+    ngx_http_eventbridge_loc_conf_t   *conf;
     ngx_eb_router_t           router;
     ngx_http_eventbridge_route_t        *routes;    /* same order, and one
                                                for the unrouted at the end */
@@ -134,7 +140,7 @@ typedef struct {
 } ngx_http_eventbridge_ingest_t;
 
 
-typedef struct {
+struct ngx_http_eventbridge_loc_conf_s {
     ngx_uint_t                enabled;      /* eventbridge_ingest */
     ngx_http_eventbridge_ingest_t  *ingest;
     ngx_http_eventbridge_zone_t    *zone;   /* NULL: off */
@@ -160,7 +166,7 @@ typedef struct {
     time_t                    unavailable_after;
     ngx_http_eventbridge_auths_t   *auth;   /* NULL: nothing is said */
     ngx_uint_t                control_protected;
-} ngx_http_eventbridge_loc_conf_t;
+};
 
 
 /* where eventbridge_ingest stands, to be completed in postconfiguration */
@@ -318,6 +324,10 @@ struct ngx_http_eventbridge_job_s {
     ngx_uint_t               *dest_sends;   /* that run, by destination */
     ngx_uint_t                ops;          /* store operations under way */
 
+    /* instead of an answer, once; from the event loop or job_begin() */
+    void                    (*done)(ngx_http_eventbridge_job_t *job);
+    void                     *data;
+
     ngx_event_t               wake;         /* posted: look at what changed */
     ngx_event_t               timer;        /* next try of the busy ones */
     ngx_msec_t                busy_delay;
@@ -464,6 +474,10 @@ ngx_int_t ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_str_t *from);
 
+/* the body in one block of pool, however many buffers and files it is in */
+ngx_int_t ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
+    ngx_str_t *body);
+
 /* the context of a main request, made when there is none; NULL: no memory */
 ngx_http_eventbridge_ctx_t *ngx_http_eventbridge_get_ctx(
     ngx_http_request_t *r);
@@ -507,7 +521,18 @@ typedef struct {
 
 /* a job with a pool of its own; NULL: no memory */
 ngx_http_eventbridge_job_t *ngx_http_eventbridge_job_create(
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_loc_conf_t *conf);
+
+/*
+ * What job_start() is made of, for jobs that do not come from a client: facts
+ * of r, or of nobody; what goes with items and hits, which are there; and the
+ * beginning, after which the job looks after itself.
+ */
+ngx_int_t ngx_http_eventbridge_job_facts(ngx_http_eventbridge_job_t *job,
     ngx_http_request_t *r);
+ngx_int_t ngx_http_eventbridge_job_prepare(ngx_http_eventbridge_job_t *job);
+void ngx_http_eventbridge_job_begin(ngx_http_eventbridge_job_t *job);
 
 /*
  * Delivers job->body.  NGX_OK: the job has begun; it answers its client once by
@@ -640,6 +665,14 @@ void ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job,
 /* sends body (borrowed, must live as long as r) as the whole answer */
 ngx_int_t ngx_http_eventbridge_respond(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);
+
+static ngx_inline ngx_uint_t
+ngx_http_eventbridge_same(ngx_str_t *one, ngx_str_t *two)
+{
+    return one->len == two->len
+           && (one->len == 0
+               || ngx_memcmp(one->data, two->data, one->len) == 0);
+}
 
 /* ngx_http_eventbridge_variables.c */
 

@@ -100,13 +100,23 @@ ngx_http_eventbridge_settle_count(ngx_http_eventbridge_job_t *job,
 
     job->counts[cell]++;
 
-    if (cell == NGX_EB_STATS_L_FORWARDED || cell == NGX_EB_STATS_L_DUPLICATES
+    /* of a dead letter all but its delivery was counted when it died */
+
+    if (job->replay) {
+        job->counts[cell]--;
+
+        if (cell == NGX_EB_STATS_L_FORWARDED) {
+            job->counts[NGX_EB_STATS_L_REPLAYED]++;
+        }
+
+    } else if (cell == NGX_EB_STATS_L_FORWARDED
+        || cell == NGX_EB_STATS_L_DUPLICATES
         || cell == NGX_EB_STATS_L_DROPPED || cell == NGX_EB_STATS_L_DEAD)
     {
         job->counts[NGX_EB_STATS_L_PROCESSED]++;
     }
 
-    if (cell == NGX_EB_STATS_L_FORWARDED
+    if (cell == NGX_EB_STATS_L_FORWARDED && !job->replay
         && job->batch.events[i].time != NGX_EB_TIME_UNKNOWN)
     {
         tp = ngx_timeofday();

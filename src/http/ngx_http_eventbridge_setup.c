@@ -243,6 +243,7 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
     ingest->name = place->clcf->name;
     ingest->server = place->cscf->server_name;
     ingest->ctx = place->cscf->ctx;
+    ingest->conf = elcf;
 
     /* the default scope: two locations never meet */
 
