@@ -405,6 +405,31 @@ ngx_http_eventbridge_finish(ngx_http_request_t *r, ngx_uint_t status,
 
 
 ngx_int_t
+ngx_http_eventbridge_post_only(ngx_http_request_t *r, const char *message)
+{
+    ngx_int_t  rc;
+    ngx_str_t  post = ngx_string("POST");
+
+    if (r->method == NGX_HTTP_POST) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_eventbridge_out_header(r, "Allow", &post) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_eventbridge_refuse_request(r, NGX_HTTP_NOT_ALLOWED,
+                                               "method_not_allowed", message,
+                                               -1);
+}
+
+
+ngx_int_t
 ngx_http_eventbridge_out_header(ngx_http_request_t *r, const char *name,
     ngx_str_t *value)
 {
@@ -494,14 +519,19 @@ ngx_http_eventbridge_error_body(ngx_http_request_t *r, ngx_chain_t **out)
         return NGX_DECLINED;
     }
 
+    /* what is replaced may come in pieces; what is left of them is empty */
+
     for (cl = *out; cl; cl = cl->next) {
         cl->buf->pos = cl->buf->last;
         cl->buf->file_pos = cl->buf->file_last;
     }
 
-    /* nginx gives its page in one piece; what follows it is empty */
+    if (ctx->replacement_sent) {
+        *out = NULL;
+        return NGX_OK;
+    }
 
-    ctx->replaced = 0;
+    ctx->replacement_sent = 1;
 
     b = ngx_calloc_buf(r->pool);
     cl = ngx_alloc_chain_link(r->pool);

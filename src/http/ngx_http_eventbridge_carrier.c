@@ -219,6 +219,13 @@ ngx_http_eventbridge_carrier_request(ngx_http_eventbridge_carrier_t *carrier)
     /* it is no request of anybody: no access log */
     r->logged = 1;
 
+    /*
+     * The client's request has passed these, if the ingest location has them.
+     * A delay would be waited for on a connection that has no events.
+     */
+    r->limit_req_status = 1;
+    r->limit_conn_status = 1;
+
     return NGX_OK;
 }
 
@@ -307,6 +314,7 @@ ngx_http_eventbridge_carrier_cut(ngx_http_eventbridge_carrier_t *carrier)
 
     carrier->connection->close = 0;
     carrier->connection->error = 0;
+    job->cut = 1;
 
     cln = r->cleanup;
     r->cleanup = NULL;
@@ -330,6 +338,7 @@ ngx_http_eventbridge_carrier_cut(ngx_http_eventbridge_carrier_t *carrier)
         if (sends[i]->carrier == carrier && !sends[i]->done) {
             sends[i]->settled = 1;
             sends[i]->done = 1;
+            sends[i]->local = 1;
             carrier->running--;
             job->running--;
         }
@@ -684,11 +693,13 @@ ngx_http_eventbridge_send_variables(ngx_http_eventbridge_send_t *send,
     emcf = job->emcf;
     cmcf = ngx_http_get_module_main_conf(sr, ngx_http_core_module);
 
-    sr->variables = ngx_pcalloc(sr->pool, cmcf->variables.nelts
-                                        * sizeof(ngx_http_variable_value_t));
-    if (sr->variables == NULL) {
+    v = ngx_pcalloc(sr->pool, cmcf->variables.nelts
+                              * sizeof(ngx_http_variable_value_t));
+    if (v == NULL) {
         return NGX_ERROR;
     }
+
+    sr->variables = v;
 
     v = &sr->variables[emcf->request_id_index];
     v->data = job->request_id.data;

@@ -128,22 +128,11 @@ static ngx_int_t
 ngx_http_eventbridge_check(ngx_http_request_t *r)
 {
     ngx_int_t  rc;
-    ngx_str_t  post = ngx_string("POST");
 
-    if (r->method != NGX_HTTP_POST) {
+    rc = ngx_http_eventbridge_post_only(r, "events are posted");
 
-        rc = ngx_http_discard_request_body(r);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        if (ngx_http_eventbridge_out_header(r, "Allow", &post) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        return ngx_http_eventbridge_refuse_request(r, NGX_HTTP_NOT_ALLOWED,
-                                                   "method_not_allowed",
-                                                   "events are posted", -1);
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     if (ngx_http_eventbridge_encoding(r) > 1) {
@@ -480,9 +469,11 @@ ngx_http_eventbridge_deadline(ngx_event_t *ev)
 
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, c->log, 0, "eventbridge deadline");
 
-    /* nginx itself has answered, with 413 say */
+    /* nginx itself has answered, with 413 say, or is about to */
 
-    if (r->header_sent) {
+    if (r->header_sent || r->err_status
+        || ngx_http_get_module_ctx(r, ngx_http_eventbridge_module) != ctx)
+    {
         return;
     }
 

@@ -29,6 +29,8 @@ static void ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_claimed(void *data, ngx_int_t rc);
 static void ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job,
     ngx_int_t rc);
+static void ngx_http_eventbridge_job_already(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t i);
 static ngx_uint_t ngx_http_eventbridge_job_plan_item(
     ngx_http_eventbridge_job_t *job, ngx_uint_t i);
 static ngx_int_t ngx_http_eventbridge_job_group(
@@ -38,6 +40,7 @@ static ngx_uint_t ngx_http_eventbridge_job_saturated(
     ngx_http_eventbridge_destination_t *d);
 static void ngx_http_eventbridge_job_condemn(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job);
+static void ngx_http_eventbridge_job_drop(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_send_begin(
     ngx_http_eventbridge_send_t *send);
 static void ngx_http_eventbridge_job_send_end(
@@ -314,7 +317,8 @@ ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job)
             }
         }
 
-        if (job->token == 0) {
+        if (!job->has_token) {
+            job->has_token = 1;
             job->token = job->store->token(job->store);
         }
 
@@ -390,15 +394,7 @@ ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job, ngx_int_t rc)
 
         case NGX_EB_KEY_DUPLICATE:
             job->keys[i].status = NGX_EB_KEY_SKIP;
-
-            for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits;
-                 j++)
-            {
-                job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_ALREADY;
-            }
-
-            ngx_http_eventbridge_settle(job, i,
-                                              NGX_HTTP_EVENTBRIDGE_DUPLICATE);
+            ngx_http_eventbridge_job_already(job, i);
             break;
 
         default: /* claimed, or without a key */
@@ -455,6 +451,39 @@ ngx_http_eventbridge_job_apply(ngx_http_eventbridge_job_t *job, ngx_int_t rc)
 }
 
 
+/*
+ * All the bits that its destinations have are set: a duplicate, unless there
+ * is a destination without a bit, which nobody can say anything of.
+ */
+
+static void
+ngx_http_eventbridge_job_already(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t i)
+{
+    ngx_uint_t                    j, state;
+    ngx_eb_route_hit_t           *hits;
+    ngx_http_eventbridge_item_t  *item;
+
+    item = &job->items[i];
+    hits = job->hits.elts;
+    state = NGX_HTTP_EVENTBRIDGE_DUPLICATE;
+
+    for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
+
+        if (job->ingest->destinations[hits[j].destination].bit >= 0) {
+            job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_ALREADY;
+            continue;
+        }
+
+        job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
+        job->store_error = 1;
+        state = NGX_HTTP_EVENTBRIDGE_FAILED;
+    }
+
+    ngx_http_eventbridge_settle(job, i, state);
+}
+
+
 /* which hits of a claimed item are to be sent; their number */
 
 static ngx_uint_t
@@ -478,7 +507,7 @@ ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
     for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
         d = &job->ingest->destinations[hits[j].destination];
 
-        if (job->keys && !item->no_id) {
+        if (job->keys && job->keys[i].status == NGX_EB_KEY_CLAIMED) {
 
             if (d->bit < 0) {
                 job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
@@ -690,16 +719,32 @@ ngx_http_eventbridge_job_condemn(ngx_http_eventbridge_job_t *job)
 static void
 ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
 {
+    ngx_uint_t                      n;
     ngx_http_eventbridge_send_t    *send, **sends;
     ngx_http_eventbridge_worker_t  *w;
 
+    n = 0;
+
     while (job->next_send < job->sends.nelts) {
 
-        if ((job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE
-             || job->bisecting)
-            && job->running >= NGX_HTTP_EVENTBRIDGE_MAX_SINGLE)
-        {
+        if (job->cut) {
+            ngx_http_eventbridge_job_drop(job);
             return;
+        }
+
+        if (job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE
+            || job->bisecting)
+        {
+            if (job->running >= NGX_HTTP_EVENTBRIDGE_MAX_SINGLE) {
+                return;
+            }
+
+            /* those that fail at once must not keep the worker to themselves */
+
+            if (n++ == NGX_HTTP_EVENTBRIDGE_MAX_SINGLE) {
+                ngx_post_event(&job->wake, &ngx_posted_next_events);
+                return;
+            }
         }
 
         if (!job->delivering) {
@@ -714,12 +759,49 @@ ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
 
         ngx_http_eventbridge_job_send_begin(send);
 
-        if (ngx_http_eventbridge_send(send) != NGX_OK) {
-            send->settled = 1;
-            send->done = 1;
-            ngx_post_event(&job->wake, &ngx_posted_events);
+        if (ngx_http_eventbridge_send(send) == NGX_OK) {
+            continue;
         }
+
+        /* it is tried again when one of those that run has ended */
+
+        ngx_http_eventbridge_job_send_end(send);
+        send->started = 0;
+        job->next_send--;
+
+        if (job->running == 0) {
+            job->cut = 1;
+            continue;
+        }
+
+        return;
     }
+}
+
+
+/* what is not started yet never will be: the sender has it still */
+
+static void
+ngx_http_eventbridge_job_drop(ngx_http_eventbridge_job_t *job)
+{
+    ngx_http_eventbridge_send_t  **sends;
+
+    ngx_log_error(NGX_LOG_ERR, job->log, 0,
+                  "eventbridge: %ui requests to destinations were not "
+                  "started, location \"%V\", request id %V",
+                  job->sends.nelts - job->next_send, &job->ingest->name,
+                  &job->request_id);
+
+    sends = job->sends.elts;
+
+    while (job->next_send < job->sends.nelts) {
+        sends[job->next_send]->settled = 1;
+        sends[job->next_send]->done = 1;
+        sends[job->next_send]->local = 1;
+        job->next_send++;
+    }
+
+    ngx_post_event(&job->wake, &ngx_posted_events);
 }
 
 
@@ -861,6 +943,7 @@ ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job)
             if (ngx_http_eventbridge_send(send) != NGX_OK) {
                 send->settled = 1;
                 send->done = 1;
+                send->local = 1;
             }
 
             /* a second look at it comes by itself, or at the next line */

@@ -285,6 +285,8 @@ typedef struct {
     unsigned                  stale:1;      /* a kept connection was closed
                                                before any byte of an answer */
     unsigned                  retried:1;
+    unsigned                  local:1;  /* it never left this worker: that says
+                                           nothing of the destination */
 } ngx_http_eventbridge_send_t;
 
 
@@ -365,6 +367,8 @@ struct ngx_http_eventbridge_job_s {
     unsigned                  delivering:1; /* counted in the worker */
     unsigned                  store_error:1;
     unsigned                  bisecting:1;
+    unsigned                  has_token:1;
+    unsigned                  cut:1;        /* nothing more is started */
     unsigned                  replay:1;     /* of dead letters */
 };
 
@@ -407,6 +411,7 @@ struct ngx_http_eventbridge_ctx_s {
     unsigned                  answered:1;
     unsigned                  replaced:1;   /* nginx's own error page, by
                                                JSON */
+    unsigned                  replacement_sent:1;
     unsigned                  unauthorized:1;
     unsigned                  forbidden:1;
 };
@@ -505,6 +510,10 @@ ngx_int_t ngx_http_eventbridge_error_body(ngx_http_request_t *r,
 ngx_int_t ngx_http_eventbridge_refuse_request(ngx_http_request_t *r,
     ngx_uint_t status, const char *error, const char *message,
     ngx_int_t offset);
+
+/* NGX_DECLINED: it is a POST; else 405 was made, for the handler to return */
+ngx_int_t ngx_http_eventbridge_post_only(ngx_http_request_t *r,
+    const char *message);
 
 /* adds a response header; name is a literal, value lives as long as r */
 ngx_int_t ngx_http_eventbridge_out_header(ngx_http_request_t *r,

@@ -43,7 +43,9 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
     job = send->job;
     conf = job->conf;
 
-    ngx_http_eventbridge_outcome_stats(send);
+    if (!send->local) {
+        ngx_http_eventbridge_outcome_stats(send);
+    }
 
     for (i = 0; i < send->nhits; i++) {
         job->hit_status[send->hits[i]] = send->status;
@@ -78,7 +80,7 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
             reason = "permanent";
         }
 
-    } else if (ngx_http_eventbridge_outcome_down(send)) {
+    } else if (!send->local && ngx_http_eventbridge_outcome_down(send)) {
         reason = "unavailable";
     }
 
@@ -208,6 +210,7 @@ ngx_http_eventbridge_bisect(ngx_http_eventbridge_send_t *send)
     job = send->job;
 
     if (ngx_exiting
+        || job->cut
         || (ngx_msec_int_t) (ngx_current_msec - job->deadline) >= 0)
     {
         return NGX_ERROR;

@@ -22,6 +22,16 @@ typedef struct {
 } ngx_http_eventbridge_replay_names_t;
 
 
+static ngx_int_t ngx_http_eventbridge_replay_gather(
+    ngx_http_eventbridge_replay_t *replay);
+static const char *ngx_http_eventbridge_replay_parse(
+    ngx_http_eventbridge_replay_t *replay,
+    ngx_http_eventbridge_replay_line_t *line);
+static ngx_uint_t ngx_http_eventbridge_replay_fits(
+    ngx_http_eventbridge_replay_t *replay,
+    ngx_http_eventbridge_replay_line_t *line);
+static ngx_int_t ngx_http_eventbridge_replay_start(
+    ngx_http_eventbridge_replay_t *replay);
 static ngx_int_t ngx_http_eventbridge_replay_member(ngx_eb_json_t *json,
     const char *name, ngx_pool_t *pool, ngx_str_t *value);
 static ngx_int_t ngx_http_eventbridge_replay_identity(
@@ -44,7 +54,96 @@ static ngx_uint_t ngx_http_eventbridge_replay_route(
 static void ngx_http_eventbridge_replay_done(ngx_http_eventbridge_job_t *job);
 
 
-const char *
+ngx_int_t
+ngx_http_eventbridge_replay_next(ngx_http_eventbridge_replay_t *replay)
+{
+    if (replay->pool) {
+        ngx_destroy_pool(replay->pool);
+        replay->pool = NULL;
+    }
+
+    replay->nlines = 0;
+    replay->bytes = 0;
+
+    if (replay->pos == replay->last) {
+        return NGX_DONE;
+    }
+
+    replay->pool = ngx_create_pool(16 * 1024, ngx_cycle->log);
+
+    if (replay->pool == NULL
+        || ngx_http_eventbridge_replay_gather(replay) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (replay->nlines == 0) {
+        return NGX_AGAIN;
+    }
+
+    return ngx_http_eventbridge_replay_start(replay);
+}
+
+
+/* lines for one job */
+
+static ngx_int_t
+ngx_http_eventbridge_replay_gather(ngx_http_eventbridge_replay_t *replay)
+{
+    u_char                              *p, *next;
+    ngx_uint_t                           invalid;
+    const char                          *why;
+    ngx_http_eventbridge_replay_line_t   line;
+
+    invalid = 0;
+
+    while (replay->pos != replay->last
+           && invalid < NGX_HTTP_EVENTBRIDGE_REPLAY_LINES)
+    {
+        p = ngx_strlchr(replay->pos, replay->last, '\n');
+        next = p ? p + 1 : replay->last;
+        p = p ? p : replay->last;
+
+        if (p > replay->pos && p[-1] == '\r') {
+            p--;
+        }
+
+        if (p > replay->pos) {
+            ngx_memzero(&line, sizeof(ngx_http_eventbridge_replay_line_t));
+
+            line.number = replay->number + 1;
+            line.text.data = replay->pos;
+            line.text.len = p - replay->pos;
+
+            why = ngx_http_eventbridge_replay_parse(replay, &line);
+
+            if (why) {
+                invalid++;
+
+                if (replay->invalid(replay, &line, why) != NGX_OK) {
+                    return NGX_ERROR;
+                }
+
+            } else if (ngx_http_eventbridge_replay_fits(replay, &line)) {
+                replay->lines[replay->nlines++] = line;
+                replay->bytes += line.raw.len;
+
+            } else {
+                break;
+            }
+        }
+
+        replay->number++;
+        replay->pos = next;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NULL, or why the line cannot be replayed */
+
+static const char *
 ngx_http_eventbridge_replay_parse(ngx_http_eventbridge_replay_t *replay,
     ngx_http_eventbridge_replay_line_t *line)
 {
@@ -325,7 +424,9 @@ ngx_http_eventbridge_replay_place(ngx_http_eventbridge_replay_t *replay,
 }
 
 
-ngx_uint_t
+/* can it go with those that are there? */
+
+static ngx_uint_t
 ngx_http_eventbridge_replay_fits(ngx_http_eventbridge_replay_t *replay,
     ngx_http_eventbridge_replay_line_t *line)
 {
@@ -347,7 +448,7 @@ ngx_http_eventbridge_replay_fits(ngx_http_eventbridge_replay_t *replay,
 }
 
 
-ngx_int_t
+static ngx_int_t
 ngx_http_eventbridge_replay_start(ngx_http_eventbridge_replay_t *replay)
 {
     ngx_http_eventbridge_job_t  *job;
@@ -585,5 +686,10 @@ ngx_http_eventbridge_replay_stop(ngx_http_eventbridge_replay_t *replay)
     if (replay->job) {
         replay->job->done = NULL;
         replay->job = NULL;
+    }
+
+    if (replay->pool) {
+        ngx_destroy_pool(replay->pool);
+        replay->pool = NULL;
     }
 }

@@ -41,6 +41,10 @@ struct ngx_http_eventbridge_replay_s {
     ngx_http_request_t       *request;      /* who asked, or NULL */
     ngx_log_t                *log;
 
+    u_char                   *pos;          /* of the lines, borrowed */
+    u_char                   *last;
+    ngx_uint_t                number;       /* of those that were looked at */
+
     ngx_pool_t               *pool;         /* of the present lines */
     ngx_http_eventbridge_job_t        *job;     /* that delivers them */
     ngx_http_eventbridge_replay_line_t
@@ -48,34 +52,42 @@ struct ngx_http_eventbridge_replay_s {
     ngx_uint_t                nlines;
     size_t                    bytes;        /* of their events */
 
-    /* the job has ended: results are in its items, which go when it returns */
+    /* a line that cannot be replayed, and why; NGX_ERROR ends it all */
+    ngx_int_t               (*invalid)(ngx_http_eventbridge_replay_t *replay,
+        ngx_http_eventbridge_replay_line_t *line, const char *why);
+
+    /* the lines' job has ended: results are in its items, which go when this
+       returns */
     void                    (*done)(ngx_http_eventbridge_replay_t *replay);
     void                     *data;
 };
 
 
 /*
- * One line, whose text is set; memory from replay->pool.  NULL, or why it
- * cannot be replayed.
+ * Delivers the next lines that can go together.  NGX_OK: done() will be
+ * called, maybe before this returns; NGX_AGAIN: none of those that it looked
+ * at can be replayed; NGX_DONE: there are no more; NGX_ERROR.
  */
-const char *ngx_http_eventbridge_replay_parse(
-    ngx_http_eventbridge_replay_t *replay,
-    ngx_http_eventbridge_replay_line_t *line);
-
-/* can line go with those that are there? */
-ngx_uint_t ngx_http_eventbridge_replay_fits(
-    ngx_http_eventbridge_replay_t *replay,
-    ngx_http_eventbridge_replay_line_t *line);
-
-/* delivers the lines; NGX_OK: done() will be called, maybe before this
-   returns; NGX_ERROR: no memory, it will not */
-ngx_int_t ngx_http_eventbridge_replay_start(
+ngx_int_t ngx_http_eventbridge_replay_next(
     ngx_http_eventbridge_replay_t *replay);
 
 /* nobody wants the results any more; the job goes on */
 void ngx_http_eventbridge_replay_stop(ngx_http_eventbridge_replay_t *replay);
 
+/* ngx_http_eventbridge_replay_request.c */
+
 ngx_int_t ngx_http_eventbridge_replay_handler(ngx_http_request_t *r);
+
+/* ngx_http_eventbridge_replay_auto.c: what eventbridge_unavailable wrote */
+
+/* configuration: the worker itself replays this one; NGX_ERROR: no memory */
+ngx_int_t ngx_http_eventbridge_outage_add(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_log_t *log);
+
+void ngx_http_eventbridge_outage_init_process(ngx_cycle_t *cycle,
+    ngx_http_eventbridge_main_conf_t *emcf);
+void ngx_http_eventbridge_outage_exit_process(
+    ngx_http_eventbridge_main_conf_t *emcf);
 
 
 #endif /* _NGX_HTTP_EVENTBRIDGE_REPLAY_H_INCLUDED_ */

@@ -30,9 +30,6 @@ typedef struct {
     ngx_http_eventbridge_replay_t      replay;
     ngx_http_request_t       *request;
     ngx_event_t               step;         /* posted: go on */
-    u_char                   *pos;          /* of the lines */
-    u_char                   *last;
-    ngx_uint_t                number;
     ngx_uint_t                results[NGX_HTTP_EVENTBRIDGE_REPLAYED_ALL];
 
     ngx_chain_t              *out;          /* to be sent */
@@ -45,8 +42,9 @@ typedef struct {
 
 static void ngx_http_eventbridge_replay_body(ngx_http_request_t *r);
 static void ngx_http_eventbridge_replay_step(ngx_event_t *ev);
-static ngx_int_t ngx_http_eventbridge_replay_gather(
-    ngx_http_eventbridge_replay_ctx_t *ctx);
+static ngx_int_t ngx_http_eventbridge_replay_invalid(
+    ngx_http_eventbridge_replay_t *replay,
+    ngx_http_eventbridge_replay_line_t *line, const char *why);
 static void ngx_http_eventbridge_replay_results(
     ngx_http_eventbridge_replay_t *replay);
 static ngx_int_t ngx_http_eventbridge_replay_result(
@@ -75,7 +73,6 @@ ngx_int_t
 ngx_http_eventbridge_replay_handler(ngx_http_request_t *r)
 {
     ngx_int_t  rc;
-    ngx_str_t  post = ngx_string("POST");
 
     if (r != r->main) {
         return NGX_HTTP_NOT_FOUND;
@@ -87,21 +84,10 @@ ngx_http_eventbridge_replay_handler(ngx_http_request_t *r)
         return rc;
     }
 
-    if (r->method != NGX_HTTP_POST) {
+    rc = ngx_http_eventbridge_post_only(r, "dead letters are posted");
 
-        rc = ngx_http_discard_request_body(r);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        if (ngx_http_eventbridge_out_header(r, "Allow", &post) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        return ngx_http_eventbridge_refuse_request(r, NGX_HTTP_NOT_ALLOWED,
-                                                   "method_not_allowed",
-                                                   "dead letters are posted",
-                                                   -1);
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     r->request_body_no_buffering = 0;
@@ -139,8 +125,6 @@ ngx_http_eventbridge_replay_body(ngx_http_request_t *r)
     cln->handler = ngx_http_eventbridge_replay_cleanup;
 
     ctx->request = r;
-    ctx->pos = body.data;
-    ctx->last = body.data + body.len;
 
     ctx->step.handler = ngx_http_eventbridge_replay_step;
     ctx->step.data = ctx;
@@ -152,6 +136,9 @@ ngx_http_eventbridge_replay_body(ngx_http_request_t *r)
                     ngx_http_get_module_srv_conf(r, ngx_http_core_module))->ctx;
     ctx->replay.request = r;
     ctx->replay.log = r->connection->log;
+    ctx->replay.pos = body.data;
+    ctx->replay.last = body.data + body.len;
+    ctx->replay.invalid = ngx_http_eventbridge_replay_invalid;
     ctx->replay.done = ngx_http_eventbridge_replay_results;
     ctx->replay.data = ctx;
 
@@ -204,104 +191,28 @@ ngx_http_eventbridge_replay_step(ngx_event_t *ev)
         return;
     }
 
-    if (ctx->replay.pool) {
-        ngx_destroy_pool(ctx->replay.pool);
-        ctx->replay.pool = NULL;
+    rc = ngx_exiting ? NGX_ERROR
+                     : ngx_http_eventbridge_replay_next(&ctx->replay);
+
+    if (rc == NGX_AGAIN) {
+        /* more of them are looked at when others had their turn */
+        ngx_post_event(&ctx->step, &ngx_posted_events);
+
+    } else if (rc != NGX_OK) {
+        ngx_http_eventbridge_replay_end(ctx, (rc == NGX_DONE) ? NGX_OK : rc);
     }
-
-    ctx->replay.nlines = 0;
-    ctx->replay.bytes = 0;
-
-    if (ctx->pos != ctx->last) {
-
-        ctx->replay.pool = ngx_create_pool(16 * 1024, c->log);
-
-        if (ctx->replay.pool == NULL
-            || ngx_http_eventbridge_replay_gather(ctx) != NGX_OK)
-        {
-            ngx_http_eventbridge_replay_end(ctx, NGX_ERROR);
-            return;
-        }
-
-        if (ctx->replay.nlines == 0) {
-            ngx_post_event(&ctx->step, &ngx_posted_events);
-            return;
-        }
-
-        if (ngx_exiting
-            || ngx_http_eventbridge_replay_start(&ctx->replay) != NGX_OK)
-        {
-            ngx_http_eventbridge_replay_end(ctx, NGX_ERROR);
-        }
-
-        return;
-    }
-
-    ngx_http_eventbridge_replay_end(ctx, NGX_OK);
 }
 
 
-/* lines that make one job; those that cannot be replayed are answered */
+/* a line that no job takes */
 
 static ngx_int_t
-ngx_http_eventbridge_replay_gather(ngx_http_eventbridge_replay_ctx_t *ctx)
+ngx_http_eventbridge_replay_invalid(ngx_http_eventbridge_replay_t *replay,
+    ngx_http_eventbridge_replay_line_t *line, const char *why)
 {
-    u_char                              *p, *next;
-    ngx_uint_t                           n, invalid;
-    const char                          *why;
-    ngx_http_eventbridge_replay_line_t   line;
-
-    invalid = 0;
-
-    while (ctx->pos != ctx->last
-           && invalid < NGX_HTTP_EVENTBRIDGE_REPLAY_LINES)
-    {
-        p = ngx_strlchr(ctx->pos, ctx->last, '\n');
-        next = p ? p + 1 : ctx->last;
-        p = p ? p : ctx->last;
-
-        if (p > ctx->pos && p[-1] == '\r') {
-            p--;
-        }
-
-        n = ctx->number + 1;
-
-        if (p > ctx->pos) {
-            ngx_memzero(&line, sizeof(ngx_http_eventbridge_replay_line_t));
-
-            line.number = n;
-            line.text.data = ctx->pos;
-            line.text.len = p - ctx->pos;
-
-            why = ngx_http_eventbridge_replay_parse(&ctx->replay, &line);
-
-            if (why) {
-                invalid++;
-
-                if (ngx_http_eventbridge_replay_result(ctx, n,
+    return ngx_http_eventbridge_replay_result(replay->data, line->number,
                                        NGX_HTTP_EVENTBRIDGE_REPLAYED_INVALID,
-                                       0, why)
-                    != NGX_OK)
-                {
-                    return NGX_ERROR;
-                }
-
-            } else {
-
-                if (!ngx_http_eventbridge_replay_fits(&ctx->replay, &line)) {
-                    return NGX_OK;
-                }
-
-                ctx->replay.lines[ctx->replay.nlines++] = line;
-                ctx->replay.bytes += line.raw.len;
-            }
-        }
-
-        ctx->number = n;
-        ctx->pos = next;
-    }
-
-    return NGX_OK;
+                                       0, why);
 }
 
 
@@ -523,7 +434,7 @@ ngx_http_eventbridge_replay_end(ngx_http_eventbridge_replay_ctx_t *ctx,
         out = &ctx->buf;
 
         ngx_eb_out_lit(out, "{\"lines\":");
-        ngx_eb_out_int(out, ctx->number);
+        ngx_eb_out_int(out, ctx->replay.number);
 
         for (i = 0; i < NGX_HTTP_EVENTBRIDGE_REPLAYED_ALL; i++) {
             ngx_eb_out_lit(out, ",\"");
@@ -558,9 +469,4 @@ ngx_http_eventbridge_replay_cleanup(void *data)
     }
 
     ngx_http_eventbridge_replay_stop(&ctx->replay);
-
-    if (ctx->replay.pool) {
-        ngx_destroy_pool(ctx->replay.pool);
-        ctx->replay.pool = NULL;
-    }
 }
