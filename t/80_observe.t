@@ -155,6 +155,12 @@ http {
             proxy_set_header X-Result "($eventbridge_result)";
         }
 
+        location = /dead {
+            eventbridge_ingest;
+            eventbridge_dead_letter %%TESTDIR%%/dead.jsonl;
+            eventbridge_unrouted reject;
+        }
+
         location = /metrics { eventbridge_metrics; }
         location = /health { eventbridge_health; }
 

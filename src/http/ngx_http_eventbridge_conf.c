@@ -52,6 +52,8 @@ ngx_http_eventbridge_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&emcf->logs, cf->pool, 2, sizeof(ngx_eb_log_t *))
            != NGX_OK
+        || ngx_array_init(&emcf->outages, cf->pool, 2, sizeof(void *))
+           != NGX_OK
         || ngx_array_init(&emcf->audits, cf->pool, 2,
                           sizeof(ngx_eb_audit_t *))
            != NGX_OK

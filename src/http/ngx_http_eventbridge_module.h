@@ -206,6 +206,7 @@ typedef struct {
     ngx_array_t               ingests;  /* ngx_http_eventbridge_ingest_t * */
     ngx_array_t               audits;       /* ngx_eb_audit_t * */
     ngx_array_t               logs;         /* ngx_eb_log_t * */
+    ngx_array_t               outages;      /* logs replayed by a worker */
     ngx_array_t               auth_lines;   /* all eventbridge_auth */
     ngx_uint_t                ndestinations;
     ngx_str_t                 stats_file;

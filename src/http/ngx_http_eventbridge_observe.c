@@ -29,6 +29,10 @@ typedef struct {
 } ngx_http_eventbridge_figure_t;
 
 
+static ngx_int_t ngx_http_eventbridge_log_extras(ngx_http_request_t *r,
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
+    ngx_uint_t *nextra);
+static double ngx_http_eventbridge_log_age(ngx_eb_log_figures_t *figures);
 static double ngx_http_eventbridge_figure(ngx_http_eventbridge_zone_t *zone,
     ngx_eb_checkpoint_facts_t *facts, ngx_uint_t i);
 static ngx_int_t ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
@@ -42,6 +46,25 @@ static void ngx_http_eventbridge_join(ngx_eb_out_t *out, ngx_uint_t first,
 static ngx_http_eventbridge_figure_t  ngx_http_eventbridge_up =
     { "eventbridge_up", "gauge",
       "1 while this node accepts events, 0 while it exits." };
+
+
+/* of dead letters; in this order */
+
+static ngx_http_eventbridge_figure_t  ngx_http_eventbridge_log_figures[] = {
+
+    { "eventbridge_dead_letter_records", "gauge",
+      "Lines in the file." },
+
+    { "eventbridge_dead_letter_bytes", "gauge",
+      "Size of the file." },
+
+    { "eventbridge_dead_letter_oldest_age_seconds", "gauge",
+      "Age of the oldest line in the file." }
+};
+
+#define NGX_HTTP_EVENTBRIDGE_LOG_FIGURES                                      \
+    (sizeof(ngx_http_eventbridge_log_figures)                                 \
+     / sizeof(ngx_http_eventbridge_figure_t))
 
 
 /* in this order; ngx_http_eventbridge_figure() has the values */
@@ -119,7 +142,9 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
     emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
 
     extra = ngx_pcalloc(r->pool, (1 + emcf->zones.nelts
-                                      * NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES)
+                                      * NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES
+                                    + emcf->logs.nelts
+                                      * NGX_HTTP_EVENTBRIDGE_LOG_FIGURES)
                                  * sizeof(ngx_eb_stats_extra_t));
     if (extra == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -132,6 +157,7 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
     n = 1;
 
     if (ngx_http_eventbridge_zone_extras(r, emcf, extra, &n) != NGX_OK
+        || ngx_http_eventbridge_log_extras(r, emcf, extra, &n) != NGX_OK
         || ngx_eb_stats_render(emcf->stats, r->pool, extra, n, &text)
            != NGX_OK)
     {
@@ -192,6 +218,90 @@ ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
     *nextra += emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES;
 
     return NGX_OK;
+}
+
+
+/* what is known of the files; a thread looks at them from time to time */
+
+static ngx_int_t
+ngx_http_eventbridge_log_extras(ngx_http_request_t *r,
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
+    ngx_uint_t *nextra)
+{
+    u_char                *p;
+    double                 value[NGX_HTTP_EVENTBRIDGE_LOG_FIGURES];
+    ngx_uint_t             i, k;
+    ngx_eb_log_t         **logs;
+    ngx_eb_out_t           out;
+    ngx_eb_log_figures_t   figures;
+    ngx_eb_stats_extra_t  *e;
+
+    logs = emcf->logs.elts;
+
+    for (i = 0; i < emcf->logs.nelts; i++) {
+
+        p = ngx_pnalloc(r->pool, NGX_HTTP_EVENTBRIDGE_ZONE_LABELS * 2);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_eb_out_init(&out, p, NGX_HTTP_EVENTBRIDGE_ZONE_LABELS * 2);
+        ngx_eb_out_lit(&out, "file=");
+        ngx_eb_out_label(&out, ngx_eb_log_path(logs[i]), 256);
+
+        if (ngx_eb_log_figures(logs[i], &figures) != NGX_OK) {
+            ngx_memzero(&figures, sizeof(ngx_eb_log_figures_t));
+        }
+
+        value[0] = (double) (figures.records + figures.invalid);
+        value[1] = (double) figures.size;
+        value[2] = ngx_http_eventbridge_log_age(&figures);
+
+        for (k = 0; k < NGX_HTTP_EVENTBRIDGE_LOG_FIGURES; k++) {
+            e = &extra[*nextra + k * emcf->logs.nelts + i];
+
+            e->name = ngx_http_eventbridge_log_figures[k].name;
+            e->type = ngx_http_eventbridge_log_figures[k].type;
+            e->help = ngx_http_eventbridge_log_figures[k].help;
+            e->labels.data = p;
+            e->labels.len = out.pos - p;
+            e->value = value[k];
+        }
+    }
+
+    *nextra += emcf->logs.nelts * NGX_HTTP_EVENTBRIDGE_LOG_FIGURES;
+
+    return NGX_OK;
+}
+
+
+static double
+ngx_http_eventbridge_log_age(ngx_eb_log_figures_t *figures)
+{
+    u_char      *p, *end;
+    int64_t      msec;
+    ngx_time_t  *tp;
+
+    static char  name[] = "\"time\":\"";
+
+    p = memmem(figures->first, figures->first_len, name, sizeof(name) - 1);
+
+    if (p == NULL) {
+        return 0;
+    }
+
+    p += sizeof(name) - 1;
+    end = memchr(p, '"', figures->first + figures->first_len - p);
+    msec = end ? ngx_eb_time_parse(p, end - p) : NGX_EB_TIME_UNKNOWN;
+
+    if (msec == NGX_EB_TIME_UNKNOWN) {
+        return 0;
+    }
+
+    tp = ngx_timeofday();
+    msec = (int64_t) tp->sec * 1000 + tp->msec - msec;
+
+    return (double) ngx_max(msec, 0) / 1000;
 }
 
 

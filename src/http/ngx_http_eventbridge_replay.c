@@ -124,6 +124,9 @@ ngx_http_eventbridge_replay_gather(ngx_http_eventbridge_replay_t *replay)
                     return NGX_ERROR;
                 }
 
+            } else if (replay->wanted && !replay->wanted(replay, &line)) {
+                invalid++;
+
             } else if (ngx_http_eventbridge_replay_fits(replay, &line)) {
                 replay->lines[replay->nlines++] = line;
                 replay->bytes += line.raw.len;

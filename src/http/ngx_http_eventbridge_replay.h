@@ -52,6 +52,10 @@ struct ngx_http_eventbridge_replay_s {
     ngx_uint_t                nlines;
     size_t                    bytes;        /* of their events */
 
+    /* NULL, or: is this line to be replayed now? */
+    ngx_uint_t              (*wanted)(ngx_http_eventbridge_replay_t *replay,
+        ngx_http_eventbridge_replay_line_t *line);
+
     /* a line that cannot be replayed, and why; NGX_ERROR ends it all */
     ngx_int_t               (*invalid)(ngx_http_eventbridge_replay_t *replay,
         ngx_http_eventbridge_replay_line_t *line, const char *why);

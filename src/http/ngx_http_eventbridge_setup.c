@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
 
 
@@ -274,6 +275,14 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
         {
             return NGX_ERROR;
         }
+    }
+
+    if (elcf->dead_letter
+        && elcf->unavailable == NGX_HTTP_EVENTBRIDGE_UNAVAILABLE_DEAD
+        && ngx_http_eventbridge_outage_add(cf, emcf, elcf->dead_letter)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     ngx_http_eventbridge_setup_warnings(cf, place, ingest);

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
 #include <openssl/rand.h>
 
@@ -90,6 +91,8 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
             return NGX_ERROR;
         }
     }
+
+    ngx_http_eventbridge_outage_init_process(cycle, emcf);
 
 #if (NGX_THREADS)
     ngx_http_eventbridge_sync_start(cycle, emcf);
@@ -359,6 +362,8 @@ ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
     for (i = 0; i < emcf->audits.nelts; i++) {
         ngx_eb_audit_stop(audits[i]);
     }
+
+    ngx_http_eventbridge_outage_exit_process(emcf);
 
     logs = emcf->logs.elts;
 

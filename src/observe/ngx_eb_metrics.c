@@ -300,7 +300,10 @@ static const ngx_eb_stats_metric_t  ngx_eb_stats_metrics[] = {
       NGX_EB_STATS_NODE, NGX_EB_STATS_N_AUDIT_ERRORS, NULL, NULL, 0 },
     { "eventbridge_series_overflow_total", "counter",
       "Series that found no room in the metrics file.",
-      NGX_EB_STATS_NODE, NGX_EB_STATS_N_SERIES_FULL, NULL, NULL, 0 }
+      NGX_EB_STATS_NODE, NGX_EB_STATS_N_SERIES_FULL, NULL, NULL, 0 },
+    { "eventbridge_dead_letter_waiting", "gauge",
+      "Dead letters of outages that the last look found undelivered.",
+      NGX_EB_STATS_NODE, NGX_EB_STATS_N_REPLAY_LEFT, NULL, NULL, 0 }
 };
 
 #define NGX_EB_STATS_METRICS                                                  \

@@ -103,6 +103,9 @@ enum {                          /* NGX_EB_STATS_NODE */
     NGX_EB_STATS_N_AUDIT_DROPPED,
     NGX_EB_STATS_N_AUDIT_ERRORS,
     NGX_EB_STATS_N_SERIES_FULL,     /* series that found no room */
+    NGX_EB_STATS_N_REPLAY_LEFT,     /* gauge: dead letters of outages */
+    NGX_EB_STATS_N_LEASE,           /* the worker that replays them: its pid */
+    NGX_EB_STATS_N_LEASE_TIME,      /* and when it said so, in seconds */
     NGX_EB_STATS_N_END
 };
 
