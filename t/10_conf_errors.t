@@ -38,6 +38,7 @@ my @directives = (
     [ 'eventbridge_forward_as', 'any', 'array', '1' ],
     [ 'eventbridge_forward_timeout', 'any', '3s', '1' ],
     [ 'eventbridge_inflight', 'any', '1m', '1-2' ],
+    [ 'eventbridge_rate', 'any', '10r/s', '1-3' ],
     [ 'eventbridge_dead_letter', 'any', "$dir/d.dead", '1' ],
     [ 'eventbridge_permanent', 'any', '410', '1-' ],
     [ 'eventbridge_unavailable', 'any', 'retry', '1-2' ],
@@ -356,6 +357,32 @@ bad('location', "eventbridge_max_events $_->[0];", $_->[1],
 bad('location', "eventbridge_max_depth $_->[0];", $_->[1],
     qr/from 1 to 1024/) for map { [ $_, $_ eq "''" ? '' : $_ ] }
     qw/ 0 -1 1025 64k 10x 18446744073709551616 /, "''";
+
+# eventbridge_rate
+
+bad('location', "eventbridge_rate $_;", $_, qr/"off" or from 1 to 1000000000/)
+    for 'on', 'r/s', '10', '10r', '10r/h', '10r/s/', '0r/s',
+    '-1r/s', '1.5r/s', '1kr/s', 'xr/m', '1000000001r/s',
+    '1000000001r/m', '99999999999999999999r/s', 'offr/s', 'Off';
+bad('location', "eventbridge_rate '';", '', qr/"off" or from 1/);
+bad('location', "eventbridge_rate 10r/s $_;", $_) for 'x', 'nodelay',
+    'burst', 'bursts=1', 'rate=5r/s', 'zone';
+bad('location', "eventbridge_rate 10r/s $_;", $_, qr/from 1 to 1000000000/)
+    for 'burst=', 'burst=0', 'burst=-1', 'burst=1.5', 'burst=1k', 'burst=1x',
+    'burst=1000000001',
+    'burst=99999999999999999999';
+bad('location', 'eventbridge_rate 10r/s zone=;', 'zone=', qr/a name/);
+bad('location', 'eventbridge_rate 10r/s burst=5 burst=5;', 'burst=5',
+    qr/twice/);
+bad('location', 'eventbridge_rate 10r/s zone=a zone=b;', 'zone=b', qr/twice/);
+bad('location', 'eventbridge_rate off burst=5;', 'burst=5');
+bad('location', "eventbridge_rate $_->[0];\n}\nlocation = /more {\n"
+    . "eventbridge_rate $_->[1];", $_->[1] =~ /^(\S+)/,
+    qr/zone "a" has another rate or burst in .*nginx\.conf\.t\d+:\d+/)
+    for [ '10r/s zone=a', '11r/s zone=a' ],
+    [ '60r/s zone=a burst=1', '60r/m zone=a burst=1' ],
+    [ '10r/s burst=5 zone=a', '10r/s zone=a burst=6' ],
+    [ '10r/s zone=a', '10r/s burst=11 zone=a' ];
 
 bad('location', "eventbridge_dead_letter '';", '', qr/a file or "off"/);
 bad('location', "eventbridge_permanent $_->[0];", $_->[1]) for

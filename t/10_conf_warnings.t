@@ -29,6 +29,14 @@ my $to = "location = /to/a {\ninternal;\nclient_max_body_size 0;\n"
 my $in = "client_max_body_size 2m;\nlocation = /in {\neventbridge_ingest;\n"
     . "eventbridge_route /to/a;\n}\n";
 
+# a zone of 32768 marks, and two ingest locations with this rate
+
+my $rated = "}\neventbridge_checkpoint_zone zone=w:1m "
+    . "path=$dir/state/w.ckpt; ##\nserver {\n"
+    . "listen 127.0.0.1:%%PORT_0%%;\nserver_name w;\n"
+    . "eventbridge_checkpoint w;\neventbridge_rate RATE;\n$in$to"
+    . $in =~ s/.*2m;\n//r =~ s/in \{/in2 {/r;
+
 # what a server has, the line (with "##"), what is warned of
 
 my @warn = (
@@ -67,7 +75,15 @@ my @warn = (
 
     [ 'no routes, and the unrouted are dropped',
         $in =~ s/eventbridge_route .*\n//r =~ s/ingest;\K/ ##/r . $to,
-        qr/of location "\/in" drops every event: .* "eventbridge_route"/ ]
+        qr/of location "\/in" drops every event: .* "eventbridge_route"/ ],
+
+    [ 'rule 8: rates whose events do not fit in the zone',
+        $rated =~ s/RATE/1r\/s/r,
+        qr/zone "w" .* 32768 events, .* 187200 of .* 93600 seconds: .* 6m / ],
+
+    [ 'rule 8: a rate, shared, whose events just do not fit',
+        $rated =~ s/RATE/22r\/m zone=w/r,
+        qr/ lets in 34320 of them in its window of 93600 seconds: it needs 2m/ ]
 );
 
 # all directives with all parameters, and what is no reason for a warning
@@ -93,6 +109,12 @@ my @quiet = (
     [ 'metrics and health', 'server', "location = /m { eventbridge_metrics; }\n"
         . "location = /h { eventbridge_health; }\n" ],
     [ 'a zone that nobody uses', 'http', "$zone;" ],
+    [ 'a rate, shared, whose events just fit', 'server', $rated
+        =~ s/RATE/21r\/m zone=w/r ],
+    [ 'rates whose events just fit', 'server', $rated =~ s/RATE/10r\/m/r ],
+    [ 'rates without a checkpoint', 'server', $rated
+        =~ s/RATE/1000r\/s;\neventbridge_checkpoint off/r
+        =~ s/eventbridge_checkpoint w;//r ],
     (map { [ "zone, $_", 'http', "$zone $_;" ] } 'window=1h',
         'claim_timeout=5s', 'sync=off', 'sync=100ms', 'full=evict',
         'full=reject', 'on_corrupt=reset', 'on_corrupt=refuse'),
@@ -111,6 +133,7 @@ my @quiet = (
     eventbridge_forward_as same;
     eventbridge_forward_timeout 4s;
     eventbridge_inflight 64m deliveries=10;
+    eventbridge_rate 1r/m burst=10 zone=r;
     eventbridge_max_events 10000;
     eventbridge_max_depth 64;
     eventbridge_audit_log off;
@@ -125,6 +148,7 @@ my @quiet = (
         eventbridge_forward_as events;
         eventbridge_forward_timeout 1h;
         eventbridge_inflight 1;
+        eventbridge_rate off;
         eventbridge_max_events 1;
         eventbridge_max_depth 1;
         eventbridge_audit_log $dir/audit.jsonl;
@@ -140,6 +164,7 @@ my @quiet = (
             eventbridge_forward_as array;
             eventbridge_forward_timeout 1ms;
             eventbridge_inflight 1g deliveries=1;
+            eventbridge_rate 1000r/s burst=1000000000;
             eventbridge_max_events 1000000;
             eventbridge_max_depth 1024;
             eventbridge_audit_log $dir/audit2.jsonl buffer=8k flush=1h;

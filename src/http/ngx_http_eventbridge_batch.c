@@ -88,6 +88,11 @@ ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
     }
 
     if (rc == NGX_OK) {
+        /* rule 19: before it costs or counts anything else */
+        rc = ngx_http_eventbridge_rate_charge(job, err);
+    }
+
+    if (rc == NGX_OK) {
         rc = ngx_http_eventbridge_batch_route(job, &json);
     }
 

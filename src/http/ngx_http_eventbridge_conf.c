@@ -33,6 +33,7 @@ ngx_http_eventbridge_create_main_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     emcf->rates = NULL;
      *     emcf->ndestinations = 0;
      *     emcf->stats_file = { 0, NULL };
      *     emcf->stats = NULL;
@@ -140,6 +141,7 @@ ngx_http_eventbridge_create_loc_conf(ngx_conf_t *cf)
     elcf->forward_timeout = NGX_CONF_UNSET_MSEC;
     elcf->inflight_size = NGX_CONF_UNSET_SIZE;
     elcf->inflight_deliveries = NGX_CONF_UNSET_UINT;
+    elcf->rate = NGX_CONF_UNSET_PTR;
     elcf->max_events = NGX_CONF_UNSET_UINT;
     elcf->max_depth = NGX_CONF_UNSET_UINT;
     elcf->audit = NGX_CONF_UNSET_PTR;
@@ -211,6 +213,7 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->inflight_deliveries,
                               prev->inflight_deliveries, 0);
 
+    ngx_conf_merge_ptr_value(conf->rate, prev->rate, NULL);
     ngx_conf_merge_uint_value(conf->max_events, prev->max_events, 10000);
     ngx_conf_merge_uint_value(conf->max_depth, prev->max_depth, 64);
     ngx_conf_merge_ptr_value(conf->audit, prev->audit, NULL);

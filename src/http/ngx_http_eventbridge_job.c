@@ -13,7 +13,7 @@
 /* of a job's memory; see ngx_http_eventbridge_pool_get() */
 #define NGX_HTTP_EVENTBRIDGE_POOL         (128 * 1024)
 
-/* subrequests of one job at a time, with "single" */
+/* subrequests of one job at a time, with "single"; half for a destination */
 #define NGX_HTTP_EVENTBRIDGE_MAX_SINGLE   16
 
 /* milliseconds between looks at an event that another delivery holds */
@@ -41,6 +41,10 @@ static ngx_uint_t ngx_http_eventbridge_job_saturated(
 static void ngx_http_eventbridge_job_condemn(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_job_drop(ngx_http_eventbridge_job_t *job);
+static ngx_http_eventbridge_send_t *ngx_http_eventbridge_job_next(
+    ngx_http_eventbridge_job_t *job);
+static void ngx_http_eventbridge_job_wait(ngx_http_eventbridge_send_t *send,
+    ngx_uint_t first);
 static void ngx_http_eventbridge_job_send_begin(
     ngx_http_eventbridge_send_t *send);
 static void ngx_http_eventbridge_job_send_end(
@@ -244,14 +248,27 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
 ngx_int_t
 ngx_http_eventbridge_job_prepare(ngx_http_eventbridge_job_t *job)
 {
+    ngx_uint_t  i, n;
+
+    n = job->ingest->ndestinations + 1;
+
     job->hit_states = ngx_pcalloc(job->pool, job->hits.nelts + 1);
     job->hit_status = ngx_pcalloc(job->pool, (job->hits.nelts + 1)
                                              * sizeof(uint16_t));
-    job->dest_sends = ngx_pcalloc(job->pool, (job->ingest->ndestinations + 1)
-                                             * sizeof(ngx_uint_t));
+    job->dest_sends = ngx_pcalloc(job->pool, n * sizeof(ngx_uint_t));
+    job->waiting = ngx_palloc(job->pool, n * sizeof(ngx_queue_t));
 
-    return (job->hit_states && job->hit_status && job->dest_sends) ? NGX_OK
-                                                                 : NGX_ERROR;
+    if (job->hit_states == NULL || job->hit_status == NULL
+        || job->dest_sends == NULL || job->waiting == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        ngx_queue_init(&job->waiting[i]);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -651,6 +668,9 @@ ngx_http_eventbridge_job_add_send(ngx_http_eventbridge_job_t *job,
 
     send->job = job;
     send->destination = &job->ingest->destinations[destination];
+
+    ngx_http_eventbridge_job_wait(send, 0);
+
     send->hits = hits;
     send->nhits = nhits;
 
@@ -665,14 +685,23 @@ ngx_http_eventbridge_job_add_send(ngx_http_eventbridge_job_t *job,
 }
 
 
-/* one destination may use half of what may be in flight: rule 19a */
+/*
+ * One destination may use half of what may be in flight: rule 19a.  A job keeps
+ * its whole body in memory, however little of it a destination is waited for.
+ */
 
 static ngx_uint_t
 ngx_http_eventbridge_job_saturated(ngx_http_eventbridge_job_t *job,
     ngx_http_eventbridge_destination_t *d)
 {
+    size_t                          bytes, half;
     ngx_uint_t                      limit;
     ngx_http_eventbridge_worker_t  *w;
+
+    if (job->dest_sends[d - job->ingest->destinations]) {
+        /* the job has its place already */
+        return 0;
+    }
 
     w = job->emcf->worker;
 
@@ -682,8 +711,13 @@ ngx_http_eventbridge_job_saturated(ngx_http_eventbridge_job_t *job,
         limit = ngx_max(ngx_cycle->connection_n / 8, 2);
     }
 
-    return w->dest_deliveries[d->index] >= (limit + 1) / 2
-           || w->dest_bytes[d->index] >= (job->conf->inflight_size + 1) / 2;
+    bytes = w->dest_bytes[d->index];
+    half = job->conf->inflight_size / 2;
+
+    /* a body that is larger than that passes alone */
+
+    return w->dest_deliveries[d->index] >= ngx_max(limit / 2, 1)
+           || (bytes && (bytes >= half || job->body.len > half - bytes));
 }
 
 
@@ -714,7 +748,7 @@ ngx_http_eventbridge_job_condemn(ngx_http_eventbridge_job_t *job)
 }
 
 
-/* starts what may run now */
+/* starts what may run now; the first next_send of sends have been started */
 
 static void
 ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
@@ -723,29 +757,21 @@ ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
     ngx_http_eventbridge_send_t    *send, **sends;
     ngx_http_eventbridge_worker_t  *w;
 
-    n = 0;
-
-    while (job->next_send < job->sends.nelts) {
+    for (n = 0; job->next_send < job->sends.nelts; n++) {
 
         if (job->cut) {
             ngx_http_eventbridge_job_drop(job);
             return;
         }
 
-        if (job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE
-            || job->bisecting)
-        {
-            if (job->running >= NGX_HTTP_EVENTBRIDGE_MAX_SINGLE) {
-                return;
-            }
+        send = ngx_http_eventbridge_job_next(job);
 
-            /* those that fail at once must not keep the worker to themselves */
-
-            if (n++ == NGX_HTTP_EVENTBRIDGE_MAX_SINGLE) {
-                ngx_post_event(&job->wake, &ngx_posted_next_events);
-                return;
-            }
+        if (send == NULL) {
+            return;
         }
+
+        sends = job->sends.elts;
+        sends[job->next_send++] = send;
 
         if (!job->delivering) {
             w = job->emcf->worker;
@@ -754,27 +780,30 @@ ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
             w->bytes += job->body.len;
         }
 
-        sends = job->sends.elts;
-        send = sends[job->next_send++];
-
         ngx_http_eventbridge_job_send_begin(send);
 
-        if (ngx_http_eventbridge_send(send) == NGX_OK) {
-            continue;
-        }
+        if (ngx_http_eventbridge_send(send) != NGX_OK) {
 
-        /* it is tried again when one of those that run has ended */
+            /* it is tried again when one of those that run has ended */
 
-        ngx_http_eventbridge_job_send_end(send);
-        send->started = 0;
-        job->next_send--;
+            ngx_http_eventbridge_job_send_end(send);
+            ngx_http_eventbridge_job_wait(send, 1);
+            send->started = 0;
+            job->next_send--;
 
-        if (job->running == 0) {
+            if (job->running) {
+                return;
+            }
+
             job->cut = 1;
-            continue;
         }
 
-        return;
+        /* those that fail at once must not keep the worker to themselves */
+
+        if (n == NGX_HTTP_EVENTBRIDGE_MAX_SINGLE) {
+            ngx_post_event(&job->wake, &ngx_posted_next_events);
+            return;
+        }
     }
 }
 
@@ -784,7 +813,9 @@ ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
 static void
 ngx_http_eventbridge_job_drop(ngx_http_eventbridge_job_t *job)
 {
-    ngx_http_eventbridge_send_t  **sends;
+    ngx_uint_t                     d;
+    ngx_queue_t                   *q;
+    ngx_http_eventbridge_send_t   *send, **sends;
 
     ngx_log_error(NGX_LOG_ERR, job->log, 0,
                   "eventbridge: %ui requests to destinations were not "
@@ -794,14 +825,97 @@ ngx_http_eventbridge_job_drop(ngx_http_eventbridge_job_t *job)
 
     sends = job->sends.elts;
 
-    while (job->next_send < job->sends.nelts) {
-        sends[job->next_send]->settled = 1;
-        sends[job->next_send]->done = 1;
-        sends[job->next_send]->local = 1;
-        job->next_send++;
+    for (d = 0; d < job->ingest->ndestinations; d++) {
+
+        while (!ngx_queue_empty(&job->waiting[d])) {
+            q = ngx_queue_head(&job->waiting[d]);
+            ngx_queue_remove(q);
+
+            send = ngx_queue_data(q, ngx_http_eventbridge_send_t, queue);
+            send->settled = 1;
+            send->done = 1;
+            send->local = 1;
+
+            sends[job->next_send++] = send;
+        }
     }
 
     ngx_post_event(&job->wake, &ngx_posted_events);
+}
+
+
+/*
+ * Destinations take turns, and where only so many sends may run, none has more
+ * than half of them while another has something to be sent: one that hangs
+ * must not hold up the others.
+ */
+
+static ngx_http_eventbridge_send_t *
+ngx_http_eventbridge_job_next(ngx_http_eventbridge_job_t *job)
+{
+    ngx_uint_t    i, d, n, single, full;
+    ngx_queue_t  *q;
+
+    single = (job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE
+              || job->bisecting);
+
+    if (single && job->running >= NGX_HTTP_EVENTBRIDGE_MAX_SINGLE) {
+        return NULL;
+    }
+
+    n = job->ingest->ndestinations;
+    full = n;
+
+    for (i = 0; i < n; i++) {
+        d = (job->turn + i) % n;
+
+        if (ngx_queue_empty(&job->waiting[d])) {
+            continue;
+        }
+
+        if (!single
+            || job->dest_sends[d] < NGX_HTTP_EVENTBRIDGE_MAX_SINGLE / 2)
+        {
+            goto found;
+        }
+
+        if (full != n) {
+            /* together they have all */
+            return NULL;
+        }
+
+        full = d;
+    }
+
+    /* no other needs the rest */
+
+    d = full;
+
+found:
+
+    job->turn = d + 1;
+
+    q = ngx_queue_head(&job->waiting[d]);
+    ngx_queue_remove(q);
+
+    return ngx_queue_data(q, ngx_http_eventbridge_send_t, queue);
+}
+
+
+static void
+ngx_http_eventbridge_job_wait(ngx_http_eventbridge_send_t *send,
+    ngx_uint_t first)
+{
+    ngx_queue_t  *queue;
+
+    queue = &send->job->waiting[send->destination
+                                - send->job->ingest->destinations];
+    if (first) {
+        ngx_queue_insert_head(queue, &send->queue);
+
+    } else {
+        ngx_queue_insert_tail(queue, &send->queue);
+    }
 }
 
 
@@ -817,9 +931,8 @@ ngx_http_eventbridge_job_send_begin(ngx_http_eventbridge_send_t *send)
     if (job->dest_sends[send->destination - job->ingest->destinations]++ == 0)
     {
         w->dest_deliveries[send->destination->index]++;
+        w->dest_bytes[send->destination->index] += job->body.len;
     }
-
-    w->dest_bytes[send->destination->index] += send->bytes;
 }
 
 
@@ -835,9 +948,8 @@ ngx_http_eventbridge_job_send_end(ngx_http_eventbridge_send_t *send)
     if (--job->dest_sends[send->destination - job->ingest->destinations] == 0)
     {
         w->dest_deliveries[send->destination->index]--;
+        w->dest_bytes[send->destination->index] -= job->body.len;
     }
-
-    w->dest_bytes[send->destination->index] -= send->bytes;
 }
 
 

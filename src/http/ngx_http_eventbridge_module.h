@@ -120,6 +120,10 @@ typedef struct {
 
 typedef struct ngx_http_eventbridge_loc_conf_s  ngx_http_eventbridge_loc_conf_t;
 
+/* of eventbridge_rate: what is in them ngx_http_eventbridge_rate.c knows */
+typedef struct ngx_http_eventbridge_rate_s    ngx_http_eventbridge_rate_t;
+typedef struct ngx_http_eventbridge_bucket_s  ngx_http_eventbridge_bucket_t;
+
 
 /* an ingest location, complete: made after all merging */
 
@@ -136,6 +140,7 @@ typedef struct {
     ngx_uint_t                ndestinations;
     ngx_uint_t                unrouted;     /* its destination's number */
     ngx_uint_t                index;        /* among all ingest locations */
+    ngx_http_eventbridge_bucket_t  *bucket; /* NULL: any rate */
     ngx_eb_stats_cell_t      *cells;
 } ngx_http_eventbridge_ingest_t;
 
@@ -157,6 +162,7 @@ struct ngx_http_eventbridge_loc_conf_s {
     ngx_msec_t                forward_timeout;
     size_t                    inflight_size;
     ngx_uint_t                inflight_deliveries;
+    ngx_http_eventbridge_rate_t  *rate;     /* NULL: off */
     ngx_uint_t                max_events;
     ngx_uint_t                max_depth;
     ngx_eb_audit_t           *audit;        /* NULL: off */
@@ -188,7 +194,8 @@ typedef struct {
     ngx_eb_route_memo_t     **memos;        /* by index of the location */
     size_t                    bytes;        /* being delivered */
     ngx_uint_t                deliveries;
-    size_t                   *dest_bytes;   /* by index of the destination */
+    size_t                   *dest_bytes;   /* by index of the destination:
+                                               bodies of its deliveries */
     ngx_uint_t               *dest_deliveries;
     ngx_pool_t               *pools[NGX_HTTP_EVENTBRIDGE_POOLS];
     ngx_uint_t                npools;       /* that are free */
@@ -203,6 +210,8 @@ typedef struct {
 typedef struct {
     ngx_array_t               zones;        /* ngx_http_eventbridge_zone_t * */
     ngx_array_t               places;       /* ngx_http_eventbridge_place_t */
+    ngx_array_t              *rates;    /* ngx_http_eventbridge_rate_t *:
+                                           those with a zone, NULL: none */
     ngx_array_t               ingests;  /* ngx_http_eventbridge_ingest_t * */
     ngx_array_t               audits;       /* ngx_eb_audit_t * */
     ngx_array_t               logs;         /* ngx_eb_log_t * */
@@ -270,6 +279,7 @@ typedef struct ngx_http_eventbridge_carrier_s  ngx_http_eventbridge_carrier_t;
 typedef struct {
     ngx_http_eventbridge_job_t          *job;
     ngx_http_eventbridge_destination_t  *destination;
+    ngx_queue_t               queue;        /* until it is started */
     ngx_http_eventbridge_carrier_t      *carrier;   /* while it runs */
     uint32_t                 *hits;         /* numbers in job->hits */
     ngx_uint_t                nhits;
@@ -325,6 +335,8 @@ struct ngx_http_eventbridge_job_s {
     ngx_http_eventbridge_carrier_t    *carrier;     /* takes new sends */
     ngx_array_t               carriers;     /* all that live */
     ngx_uint_t               *dest_sends;   /* that run, by destination */
+    ngx_queue_t              *waiting;      /* sends to each of them */
+    ngx_uint_t                turn;         /* whose sends are next */
     ngx_uint_t                ops;          /* store operations under way */
 
     /* instead of an answer, once; from the event loop or job_begin() */
@@ -615,6 +627,27 @@ ngx_int_t ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
 
 /* the keys of routed events; repeats become so.  NGX_OK, NGX_ERROR */
 ngx_int_t ngx_http_eventbridge_batch_keys(ngx_http_eventbridge_job_t *job);
+
+/* ngx_http_eventbridge_rate.c */
+
+char *ngx_http_eventbridge_rate(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* the bucket of an ingest location */
+ngx_int_t ngx_http_eventbridge_rate_setup(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_place_t *place);
+
+/* rule 8: warns of a zone that cannot remember what the rates let in */
+void ngx_http_eventbridge_rate_warn(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_http_eventbridge_zone_t *zone);
+
+/*
+ * Charges the events of a batch.  NGX_OK; NGX_DECLINED: there were too many
+ * before it, it is refused as *err says; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_eventbridge_rate_charge(ngx_http_eventbridge_job_t *job,
+    ngx_http_eventbridge_error_t *err);
 
 /* ngx_http_eventbridge_settle.c */
 

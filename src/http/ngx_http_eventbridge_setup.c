@@ -175,6 +175,8 @@ ngx_http_eventbridge_setup_zones(ngx_conf_t *cf,
             continue;
         }
 
+        ngx_http_eventbridge_rate_warn(cf, emcf, zone);
+
         if (ngx_test_config) {
             rc = ngx_eb_checkpoint_test(&zone->conf, errstr, sizeof(errstr),
                                         &err);
@@ -259,7 +261,8 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
 
     if (ngx_http_eventbridge_setup_router(cf, place, ingest) != NGX_OK
         || ngx_http_eventbridge_setup_series(cf, emcf, place, ingest)
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_eventbridge_rate_setup(cf, emcf, place) != NGX_OK)
     {
         return NGX_ERROR;
     }

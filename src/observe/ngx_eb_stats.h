@@ -61,6 +61,7 @@ enum {                          /* NGX_EB_STATS_LOCATION */
     NGX_EB_STATS_L_BYTES,
     NGX_EB_STATS_L_LAG,         /* gauge, ms: last event time to now */
     NGX_EB_STATS_L_REGEX_ERRORS,
+    NGX_EB_STATS_L_RATE_LIMITED,    /* events refused by eventbridge_rate */
     NGX_EB_STATS_L_OVERLOAD,    /* requests refused by eventbridge_inflight */
     NGX_EB_STATS_L_DEAD,        /* events in the dead letter */
     NGX_EB_STATS_L_REPLAYED,    /* events of it that were delivered */

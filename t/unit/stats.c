@@ -1681,7 +1681,9 @@ text(void)
     is(all, "eventbridge_message_lag_seconds" L "}", "61.005", "text: lag");
     is(all, "eventbridge_route_regex_errors_total" L "}", "1022",
        "text: regex errors");
-    is(all, "eventbridge_overload_total" L "}", "1023", "text: overload");
+    is(all, "eventbridge_rate_limited_events_total" L "}", "1023",
+       "text: rate limited");
+    is(all, "eventbridge_overload_total" L "}", "1024", "text: overload");
     is(all, "eventbridge_unauthorized_total" L "}", "1036",
        "text: unauthorized");
 
