@@ -29,6 +29,7 @@ my $slow = $ENV{EB_VALGRIND} || $ENV{EB_PRELOAD}
 
 my $t = Test::EventBridge->new(workers => 4, log_level => 'info')->plan(95);
 my $m = $t->mock(1);
+my $h = $t->mock(2);
 my $port = $t->port(0);
 my $serial = 0;
 my ($r, $n, @r);
@@ -68,6 +69,12 @@ sub configuration {
         access_log %%TESTDIR%%/result.log result;
 
 $ingest
+        location = /to/hang {
+            internal;
+            client_max_body_size 0;
+            proxy_pass http://127.0.0.1:%%PORT_2%%;
+        }
+
         location ^~ /to/ {
             internal;
             client_max_body_size 0;
@@ -106,9 +113,10 @@ sub obey {
 
 ###############################################################################
 
-# One hundred requests of ten events at a time are under way, five times of
-# what is allowed.  Whenever the figures are looked at, what was accepted is
-# between what the rate demands and what it allows; a batch may go into debt.
+# Five times of what is allowed is offered, in requests of ten events on
+# connections that take turns.  Whenever the figures are looked at, what was
+# accepted is between what the rate demands and what it allows; a batch may go
+# into debt.
 
 $t->conf(configuration('', '/v1/events' => 'eventbridge_rate 1000r/s;'))
     ->run();
@@ -127,8 +135,10 @@ while (now() < $end) {
         next;
     }
 
-    my @now = @c[0 .. ($due - $offered > 32 ? 31 : $due - $offered - 1)];
+    my @now = splice @c, 0, $due - $offered;
     my @sent;
+
+    push @c, @now;
 
     for my $c (@now) {
         push @sent, [ now(), events(10) ];
@@ -355,6 +365,10 @@ my %to = ('/v1/events' => 'eventbridge_inflight 8m deliveries=8;
             eventbridge_forward_timeout 1s;
             eventbridge_route /to/hang source=^hang;
             eventbridge_route /to/ok source=^ok;',
+    '/bytes' => 'eventbridge_inflight 8m deliveries=100;
+            eventbridge_forward_timeout 1s;
+            eventbridge_route /to/hang source=^hang;
+            eventbridge_route /to/ok source=^ok;',
     '/single' => 'eventbridge_forward_as single;
             eventbridge_forward_timeout 1m;
             eventbridge_inflight 64m deliveries=8;
@@ -397,7 +411,7 @@ $m->clear('/to/ok');
 
 # one that hangs does not hold up the others of its batch
 
-$m->set('/to/hang', hang => 1);
+$h->set('/to/hang', hang => 1);
 
 my $list = sub {
     return '{"events":[' . join(',', map { events($_[0], $_)
@@ -410,10 +424,10 @@ $c->start(method => 'POST', path => '/single',
 ok($m->wait_hits('/to/one', 300) && $m->wait_hits('/to/two', 300),
     'rule 19a: single, others of the batch are delivered')
     or diag(join ' ', map { $m->hits($_) } qw{ /to/one /to/two });
-ok($m->wait_held('/to/hang', 16), 'rule 19a: single, then it may have all');
-is($m->held('/to/hang'), 16, 'rule 19a: single, never more');
-$m->clear('/to/hang');
-$m->release('/to/hang');
+ok($h->wait_held('/to/hang', 16), 'rule 19a: single, then it may have all');
+is($h->held('/to/hang'), 16, 'rule 19a: single, never more');
+$h->clear('/to/hang');
+$h->release('/to/hang');
 is($c->response(30)->status(), 200, 'rule 19a: single, and goes on');
 
 # the order of the batch to one destination of many, which is one request
@@ -426,7 +440,7 @@ is(post($port, '/v1/events', $list->(3, qw/ ok hang /))->status(), 200,
 # Half of the bytes: a body stays in memory as a whole, however little of it is
 # for the destination that hangs.  8m: four of 1 MB may hang.
 
-$m->set('/to/hang', hang => 1);
+$h->set('/to/hang', hang => 1);
 
 my $pad = 'x' x 100_000;
 my @held;
@@ -438,22 +452,22 @@ for my $i (1 .. 4) {
     my $body = events(1, 'hang') =~ s/\]\}\z/,/r
         . events(9, 'ok', $pad) =~ s/.*?\[//r;
 
-    $c->start(method => 'POST', path => '/v1/events', body => $body);
-    $m->wait_held('/to/hang', $i);
+    $c->start(method => 'POST', path => '/bytes', body => $body);
+    $h->wait_held('/to/hang', $i);
     push @held, $c;
 }
 
-is($m->held('/to/hang'), 4, 'rule 19a: bodies up to half of the bytes');
+is($h->held('/to/hang'), 4, 'rule 19a: bodies up to half of the bytes');
 
-my @more = map { post($port, '/v1/events', events(1, 'hang')
+my @more = map { post($port, '/bytes', events(1, 'hang')
     =~ s/\]\}\z/,/r . events(9, 'ok', $pad) =~ s/.*?\[//r) } 1 .. 6;
 
 is(scalar(grep { $_->status() != 503 || $_->json()->{forwarded} != 9
     || $_->json()->{failed} != 1 } @more), 0,
     'rule 19a: with more, only what hangs is refused')
     or diag(map { $_->text() . "\n" } @more);
-is($m->held('/to/hang'), 4, 'rule 19a: and waits for nobody');
-is(post($port, '/v1/events', events(9, 'ok', $pad))->status(), 200,
+is($h->held('/to/hang'), 4, 'rule 19a: and waits for nobody');
+is(post($port, '/bytes', events(9, 'ok', $pad))->status(), 200,
     'rule 19a: others are delivered');
 is(scalar(grep { $_->response()->status() != 503 } @held), 0,
     'rule 19a: who waits for it hears in time');
@@ -466,7 +480,7 @@ my %status;
 
 for (1 .. 200) {
     $large =~ s/"id":"e\d+"/sprintf '"id":"e%d"', ++$serial/e;
-    $status{post($port, '/v1/events', $large)->status()}++;
+    $status{post($port, '/bytes', $large)->status()}++;
 }
 
 is_deeply(\%status, { 503 => 200 }, 'rule 19a: a flood is refused');
@@ -475,43 +489,44 @@ cmp_ok($n, '<', ($slow ? 400 : 24) << 20,
     'rule 19a: memory is bounded by eventbridge_inflight');
 diag(sprintf 'memory %.1f MB', $n / 2 ** 20);
 
-$m->clear('/to/hang');
-$m->release('/to/hang');
+$h->clear('/to/hang');
+$h->release('/to/hang');
 ok(wait_for(sub { post($port, '/v1/events', events(1, 'hang'))->status()
     == 200 }), 'rule 19a: it recovers');
 
 ###############################################################################
 
 # How long others take while one hangs, against the same load when it does not.
-# Whoever else uses the machine disturbs this: the best of some rounds counts.
+# Whoever else uses the machine disturbs this: of each, the best round counts.
 
-my $best;
+my ($best, @healthy, @hung);
 my $errors = 0;
 
 for my $round (1 .. ($ENV{EB_FULL} ? 9 : 5)) {
-    my $healthy = latency();
+    push @healthy, latency();
 
-    $m->set('/to/hang', hang => 1);
+    $h->set('/to/hang', hang => 1);
     my @c = map { my $c = client($port); $c->start(method => 'POST',
         path => '/v1/events', body => events(1, 'hang')); $c } 1 .. 4;
-    $m->wait_held('/to/hang', 4);
+    $h->wait_held('/to/hang', 4);
 
-    my $ratio = latency() / $healthy;
+    push @hung, latency();
 
     $errors += grep { $_->response()->status() != 503 } @c;
-    $m->clear('/to/hang');
-    $m->release('/to/hang');
+    $h->clear('/to/hang');
+    $h->release('/to/hang');
     wait_for(sub { post($port, '/v1/events', events(1, 'hang'))->status()
         == 200 });
 
-    $best = $ratio if !defined $best || $ratio < $best;
+    @$_ = sort { $a <=> $b } @$_ for \@healthy, \@hung;
+    $best = $hung[0] / $healthy[0];
     last if $round >= 3 && $best <= 1.3;
 }
 
 is($errors, 0, 'rule 19a: others are delivered, what hangs is not');
 cmp_ok($best, '<=', $slow ? 3 : 1.3,
     'rule 19a: the p99 of others is that of a healthy run');
-diag(sprintf 'p99 %.2f times', $best);
+diag(sprintf 'p99 %.2f ms, hung %.2f ms', 1e3 * $healthy[0], 1e3 * $hung[0]);
 
 ###############################################################################
 

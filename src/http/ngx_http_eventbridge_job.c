@@ -827,10 +827,10 @@ ngx_http_eventbridge_job_drop(ngx_http_eventbridge_job_t *job)
 
     for (d = 0; d < job->ingest->ndestinations; d++) {
 
-        while (!ngx_queue_empty(&job->waiting[d])) {
-            q = ngx_queue_head(&job->waiting[d]);
-            ngx_queue_remove(q);
-
+        for (q = ngx_queue_head(&job->waiting[d]);
+             q != ngx_queue_sentinel(&job->waiting[d]);
+             q = ngx_queue_next(q))
+        {
             send = ngx_queue_data(q, ngx_http_eventbridge_send_t, queue);
             send->settled = 1;
             send->done = 1;
@@ -838,6 +838,8 @@ ngx_http_eventbridge_job_drop(ngx_http_eventbridge_job_t *job)
 
             sends[job->next_send++] = send;
         }
+
+        ngx_queue_init(&job->waiting[d]);
     }
 
     ngx_post_event(&job->wake, &ngx_posted_events);

@@ -120,6 +120,7 @@ typedef struct {
 
 typedef struct ngx_http_eventbridge_loc_conf_s  ngx_http_eventbridge_loc_conf_t;
 
+
 /* of eventbridge_rate: what is in them ngx_http_eventbridge_rate.c knows */
 typedef struct ngx_http_eventbridge_rate_s    ngx_http_eventbridge_rate_t;
 typedef struct ngx_http_eventbridge_bucket_s  ngx_http_eventbridge_bucket_t;
