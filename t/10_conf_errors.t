@@ -31,11 +31,13 @@ my @directives = (
         "zone=d:1m path=$dir/d.ckpt", '2-' ],
     [ 'eventbridge_stats_file', 'http', "$dir/d.stats", '1' ],
     [ 'eventbridge_ingest', 'location', '', '0' ],
+    [ 'eventbridge_event', 'location', 'id=$arg_id', '1-3' ],
     [ 'eventbridge_checkpoint', 'any', 'z', '1-' ],
     [ 'eventbridge_route', 'location', '/to/b', '1-' ],
     [ 'eventbridge_route_policy', 'any', 'all', '1' ],
     [ 'eventbridge_unrouted', 'any', 'reject', '1' ],
     [ 'eventbridge_forward_as', 'any', 'array', '1' ],
+    [ 'eventbridge_pass_request_header', 'any', 'X-A', '1-' ],
     [ 'eventbridge_forward_timeout', 'any', '3s', '1' ],
     [ 'eventbridge_inflight', 'any', '1m', '1-2' ],
     [ 'eventbridge_rate', 'any', '10r/s', '1-3' ],
@@ -49,7 +51,8 @@ my @directives = (
     [ 'eventbridge_auth', 'any', 'off', '1-' ],
     [ 'eventbridge_control_access', 'any', 'protected', '1' ],
     [ 'eventbridge_metrics', 'location', '', '0' ],
-    [ 'eventbridge_health', 'location', '', '0' ]
+    [ 'eventbridge_health', 'location', '', '0' ],
+    [ 'eventbridge_explain', 'location', '', '0' ]
 );
 
 # place, text, value that the message shows, what else it says.  The line is
@@ -90,8 +93,8 @@ for my $d (@directives) {
     bad($place, "$name " . 'one ' x (($most =~ /(\d)/ ? $1 : $least) + 1)
         . ';', undef, qr/invalid number of arguments/) if $n !~ /-$/;
 
-    next if $name
-        =~ /_(?:checkpoint_zone|route|ingest|auth|metrics|health|replay)$/;
+    next if $name =~ /_(?:checkpoint_zone|route|ingest|auth|metrics|health
+        |replay|explain)$/x;
 
     bad($place, "$text\n$text", $rest, qr/duplicate/);
     bad('server', "$text\n$text", $rest, qr/duplicate/) if $context eq 'any';
@@ -105,6 +108,17 @@ bad('observe', "eventbridge_metrics;\neventbridge_health;", undef,
     qr/conflicts/);
 bad('observe', "eventbridge_health;\neventbridge_ingest;", undef,
     qr/conflicts/);
+bad('observe', "eventbridge_explain;\neventbridge_explain;", undef,
+    qr/duplicate/);
+bad('observe', "eventbridge_explain;\neventbridge_health;", undef,
+    qr/conflicts/);
+bad('location', 'eventbridge_explain;', undef, qr/conflicts/);
+bad('observe', "eventbridge_health;\neventbridge_event id=1;", undef,
+    qr/conflicts/);
+bad('observe', "eventbridge_event id=1;\neventbridge_health;", undef,
+    qr/conflicts/);
+bad('location', "eventbridge_event id=1;\neventbridge_ingest;", undef,
+    qr/duplicate/);
 bad('observe', "eventbridge_ingest; ##\nproxy_pass http://127.0.0.1:9;",
     '/observe', qr/another directive handles its requests/);
 bad('upstream', 'eventbridge_checkpoint z;', undef, qr/is not allowed here/);
@@ -224,10 +238,55 @@ bad('location', "eventbridge_checkpoint $_->[0];", $_->[1], $_->[2]) for
     [ 'z key=source', 'key=source' ],
     [ 'z key=id+source', 'key=id+source' ],
     [ 'z key=id key=id', 'key=id', qr/twice/ ],
+    [ 'z key=path', 'key=path' ],
+    [ 'z key=path:', 'key=path:', qr/JSON pointer/ ],
+    [ 'z key=path:a', 'key=path:a', qr/JSON pointer/ ],
+    [ 'z key=path:/a~', 'key=path:/a~', qr/JSON pointer/ ],
+    [ 'z key=path:/a~2b', 'key=path:/a~2b', qr/JSON pointer/ ],
+    [ 'z key=path:/a key=path:/a', 'key=path:/a', qr/twice/ ],
+    [ 'z key=id key=path:/a', 'key=path:/a', qr/another "key"/ ],
+    [ 'z key=path:/a key=id', 'key=id', qr/twice/ ],
+    [ 'z ' . join(' ', map { "key=path:/$_" } 1 .. 9), 'key=path:/9',
+        qr/more than 8/ ],
     [ 'z no_id=', 'no_id=' ],
     [ 'z no_id=drop', 'no_id=drop' ],
     [ 'z no_id=hash no_id=pass', 'no_id=pass', qr/twice/ ],
     [ "z ''", '' ];
+
+# eventbridge_pass_request_header
+
+bad('location', "eventbridge_pass_request_header $_->[0];", $_->[1], $_->[2])
+    for
+    [ "''", '', qr/name of a header/ ],
+    [ "'X A'", 'X A', qr/name of a header/ ],
+    [ 'X-A:', 'X-A:', qr/name of a header/ ],
+    [ 'X-(', 'X-(', qr/name of a header/ ],
+    [ "X-Ã©", "X-Ã©", qr/name of a header/ ],
+    [ 'off off', 'off' ],
+    [ 'off X-A', 'X-A' ],
+    [ 'X-A off', 'off', qr/stands alone/ ],
+    [ 'OFF', 'OFF', qr/stands alone/ ],
+    [ 'X-A x-a', 'x-a', qr/duplicate/ ],
+    [ 'X-A Host', 'Host', qr/is not passed on/ ],
+    [ 'X-EVENTBRIDGE-', 'X-EVENTBRIDGE-', qr/is not passed on/ ];
+
+for (qw/ off:X-A:X-A X-A:off:off off:off:off X-A:x-a:x-a /) {
+    my ($one, $other, $value) = split /:/;
+    bad('location', "eventbridge_pass_request_header $one;\n"
+        . "eventbridge_pass_request_header $other;", $value, qr/duplicate/);
+}
+
+# eventbridge_event
+
+bad('observe', "eventbridge_event $_->[0];", $_->[1], $_->[2]) for
+    [ "''", '' ],
+    [ 'id', 'id' ],
+    [ 'id=', 'id=', qr/a value is expected/ ],
+    [ 'id=1 source=', 'source=', qr/a value is expected/ ],
+    [ 'id=1 type=', 'type=', qr/a value is expected/ ],
+    [ 'id=1 id=2', 'id=2', qr/twice/ ],
+    [ 'id=1 kind=2', 'kind=2' ],
+    [ 'source=1 type=1', 'source=1', qr/"id" parameter is missing/ ];
 
 bad('server', 'eventbridge_checkpoint nobody;', 'nobody', qr/unknown zone/);
 bad('http', 'eventbridge_checkpoint nobody;', 'nobody', qr/unknown zone/);

@@ -552,8 +552,8 @@ is($first->header('X-EventBridge-Route'), 'known', 'the same in a header');
 
 # The audit log
 
-my @fields = qw/ timestamp requestId location eventId source type action
-    route destination status sender region lagMs reason /;
+my @fields = qw/ timestamp requestId traceId location eventId source type
+    action route destination status sender region lagMs reason /;
 
 my @audit;
 wait_for(sub { (@audit = $t->audit_lines('audit.jsonl', \@fields)) >= 29 });

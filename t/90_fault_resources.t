@@ -29,8 +29,8 @@ my $t = Test::EventBridge->new(log_level => 'info')->plan(95);
 my $m = $t->mock(1);
 my $port = $t->port(0);
 
-my @members = qw/ timestamp requestId location eventId source type action
-    route destination status region lagMs reason /;
+my @members = qw/ timestamp requestId traceId location eventId source type
+    action route destination status region lagMs reason /;
 
 # one worker, so that its limits are those of all
 

@@ -44,6 +44,8 @@ static ngx_int_t ngx_eb_checkpoint_claim(ngx_eb_store_t *store,
 static ngx_int_t ngx_eb_checkpoint_commit(ngx_eb_store_t *store,
     uint32_t token, ngx_eb_store_key_t *keys, ngx_uint_t n,
     ngx_eb_store_handler_pt handler, void *data);
+static ngx_int_t ngx_eb_checkpoint_lookup(ngx_eb_store_t *store,
+    ngx_eb_store_key_t *keys, ngx_uint_t n);
 static ngx_int_t ngx_eb_checkpoint_each(ngx_eb_checkpoint_t *cp,
     uint32_t mark, ngx_eb_store_key_t *keys, ngx_uint_t n, ngx_uint_t claim);
 static void ngx_eb_checkpoint_prefetch(ngx_eb_checkpoint_t *cp,
@@ -109,6 +111,7 @@ ngx_eb_checkpoint_attach(ngx_pool_t *pool, ngx_eb_checkpoint_conf_t *conf,
     cp->store.token = ngx_eb_checkpoint_token;
     cp->store.claim = ngx_eb_checkpoint_claim;
     cp->store.commit = ngx_eb_checkpoint_commit;
+    cp->store.lookup = ngx_eb_checkpoint_lookup;
     cp->store.data = cp;
 
     return cp;
@@ -752,6 +755,44 @@ ngx_eb_checkpoint_commit(ngx_eb_store_t *store, uint32_t token,
 
     return ngx_eb_checkpoint_each(cp, ngx_eb_table_mark(cp->owner, token),
                                   keys, n, 0);
+}
+
+
+static ngx_int_t
+ngx_eb_checkpoint_lookup(ngx_eb_store_t *store, ngx_eb_store_key_t *keys,
+    ngx_uint_t n)
+{
+    ngx_eb_checkpoint_t *cp = store->data;
+
+    ngx_uint_t        i;
+    pthread_mutex_t  *lock;
+
+    if (ngx_eb_checkpoint_ready(cp) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    cp->table.now = ngx_time();
+
+    for (i = 0; i < n; i++) {
+
+        if (keys[i].status != NGX_EB_KEY_NEW) {
+            continue;
+        }
+
+        /* an entry must not change while it is read */
+
+        lock = &cp->locks[ngx_eb_table_region(&cp->table, &keys[i])].lock;
+
+        if (ngx_eb_checkpoint_lock(cp, lock) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_eb_table_lookup(&cp->table, &keys[i]);
+
+        (void) pthread_mutex_unlock(lock);
+    }
+
+    return NGX_OK;
 }
 
 

@@ -78,6 +78,15 @@ struct ngx_eb_store_s {
                     ngx_eb_store_key_t *keys, ngx_uint_t n,
                     ngx_eb_store_handler_pt handler, void *data);
 
+    /*
+     * What a claim of these keys (status NGX_EB_KEY_NEW) would find now, for
+     * whoever is curious: sets key->done, and the status to DUPLICATE or BUSY;
+     * NEW stays where it would be claimed.  Changes no mark, does not wait.
+     * NGX_OK, NGX_ERROR.
+     */
+    ngx_int_t   (*lookup)(ngx_eb_store_t *store, ngx_eb_store_key_t *keys,
+                    ngx_uint_t n);
+
     void                     *data;     /* the implementation's */
 };
 

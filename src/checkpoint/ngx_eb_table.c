@@ -378,6 +378,44 @@ done:
 
 
 void
+ngx_eb_table_lookup(ngx_eb_table_t *table, ngx_eb_store_key_t *key)
+{
+    uint64_t               b[2];
+    ngx_uint_t             claimed;
+    ngx_eb_table_entry_t  *e;
+
+    key->done = 0;
+
+    if (key->want == 0) {
+        key->status = NGX_EB_KEY_DUPLICATE;
+        return;
+    }
+
+    ngx_eb_table_buckets(table, key->hi, (uint32_t) key->lo, b);
+
+    e = ngx_eb_table_find(table, key, b);
+
+    if (e == NULL) {
+        return;
+    }
+
+    claimed = (ngx_eb_table_state(e->mark) == NGX_EB_TABLE_CLAIMED
+               && ngx_eb_table_live(table, e->mark));
+
+    if (!ngx_eb_table_expired(table, e)) {
+        key->done = e->done;
+    }
+
+    if ((key->done & key->want) == key->want) {
+        key->status = NGX_EB_KEY_DUPLICATE;
+
+    } else if (claimed) {
+        key->status = NGX_EB_KEY_BUSY;
+    }
+}
+
+
+void
 ngx_eb_table_strip(ngx_eb_table_t *table, uint32_t region, uint64_t bits)
 {
     uint64_t               i, n, slot;

@@ -137,6 +137,9 @@ void ngx_eb_table_claim(ngx_eb_table_t *table, uint32_t mark,
 void ngx_eb_table_commit(ngx_eb_table_t *table, uint32_t mark,
     ngx_eb_store_key_t *key);
 
+/* what a claim would find; changes nothing but key->done and key->status */
+void ngx_eb_table_lookup(ngx_eb_table_t *table, ngx_eb_store_key_t *key);
+
 /* takes these bits from all marks of a region, which is locked */
 void ngx_eb_table_strip(ngx_eb_table_t *table, uint32_t region,
     uint64_t bits);

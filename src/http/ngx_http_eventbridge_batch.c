@@ -66,8 +66,10 @@ ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
         goto done;
     }
 
-    rc = ngx_eb_batch_split(&json, job->pool, job->conf->max_events,
-                            &job->batch);
+    rc = job->conf->event
+             ? ngx_http_eventbridge_event_batch(job, &json)
+             : ngx_eb_batch_split(&json, job->pool, job->conf->max_events,
+                                  &job->batch);
 
     if (rc == NGX_BUSY) {
         err->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
@@ -110,8 +112,7 @@ static ngx_int_t
 ngx_http_eventbridge_batch_route(ngx_http_eventbridge_job_t *job,
     ngx_eb_json_t *json)
 {
-    ngx_uint_t                      i, errors;
-    ngx_eb_event_t                 *event;
+    ngx_uint_t                      errors;
     ngx_http_eventbridge_worker_t  *w;
 
     w = job->emcf->worker;
@@ -121,15 +122,9 @@ ngx_http_eventbridge_batch_route(ngx_http_eventbridge_job_t *job,
     }
 
     if (job->conf->zone
-        && job->conf->no_id == NGX_HTTP_EVENTBRIDGE_NO_ID_REJECT)
+        && ngx_http_eventbridge_key_ids(job, json) != NGX_OK)
     {
-        for (i = 0; i < job->batch.nevents; i++) {
-            event = &job->batch.events[i];
-
-            if (event->invalid == NULL && event->id.len == 0) {
-                event->invalid = "no id";
-            }
-        }
+        return NGX_ERROR;
     }
 
     if (ngx_array_init(&job->hits, job->pool, job->batch.nevents,
@@ -334,7 +329,7 @@ ngx_http_eventbridge_batch_key(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
     u_char               buf[1024], *start, *p;
     size_t               len;
     uint32_t             n;
-    ngx_str_t           *parts[4], none;
+    ngx_str_t           *parts[4], *id, none;
     ngx_uint_t           k;
     ngx_eb_event_t      *event;
     ngx_eb_store_key_t  *key;
@@ -347,10 +342,12 @@ ngx_http_eventbridge_batch_key(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
     parts[0] = &job->scope;
     parts[3] = &event->replay_name;
 
-    if (event->id.len) {
-        parts[1] = (job->conf->key == NGX_HTTP_EVENTBRIDGE_KEY_ID)
-                       ? &none : &event->source;
-        parts[2] = &event->id;
+    id = ngx_http_eventbridge_key_id(job, i);
+
+    if (id->len) {
+        parts[1] = (job->conf->key == NGX_HTTP_EVENTBRIDGE_KEY_SOURCE_ID)
+                       ? &event->source : &none;
+        parts[2] = id;
 
     } else {
         job->items[i].no_id = 1;

@@ -561,6 +561,10 @@ ngx_http_eventbridge_send_headers(ngx_http_eventbridge_send_t *send,
         return NGX_ERROR;
     }
 
+    if (job->headers && ngx_http_eventbridge_headers_pass(job, sr) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_str_null(&empty);
     sr->args = empty;
 
@@ -617,7 +621,7 @@ ngx_http_eventbridge_send_key(ngx_http_eventbridge_send_t *send,
 {
     u_char                       digest[EVP_MAX_MD_SIZE];
     uint32_t                     len;
-    ngx_str_t                    value, *parts[4];
+    ngx_str_t                    value, *parts[4], *id, none;
     ngx_int_t                    rc;
     ngx_uint_t                   i;
     EVP_MD_CTX                  *md;
@@ -629,9 +633,14 @@ ngx_http_eventbridge_send_key(ngx_http_eventbridge_send_t *send,
     hits = job->hits.elts;
     event = &job->batch.events[hits[send->hits[0]].event];
 
-    parts[0] = &job->ingest->scope;
-    parts[1] = &event->source;
-    parts[2] = event->id.len ? &event->id : &event->raw;
+    ngx_str_null(&none);
+
+    id = ngx_http_eventbridge_key_id(job, hits[send->hits[0]].event);
+
+    parts[0] = &job->scope;
+    parts[1] = (job->conf->key == NGX_HTTP_EVENTBRIDGE_KEY_SOURCE_ID)
+                   ? &event->source : &none;
+    parts[2] = id->len ? id : &event->raw;
     parts[3] = &event->replay_name;
 
     value.len = 32;

@@ -124,8 +124,10 @@ ngx_http_eventbridge_create_loc_conf(ngx_conf_t *cf)
      *
      *     elcf->enabled = 0;
      *     elcf->ingest = NULL;
+     *     elcf->event = NULL;
      *     elcf->scope = NULL;
      *     elcf->key = NGX_HTTP_EVENTBRIDGE_KEY_SOURCE_ID;
+     *     elcf->key_paths = NULL;
      *     elcf->no_id = NGX_HTTP_EVENTBRIDGE_NO_ID_PASS;
      *     elcf->unrouted_uri = { 0, NULL };
      */
@@ -135,6 +137,7 @@ ngx_http_eventbridge_create_loc_conf(ngx_conf_t *cf)
     elcf->policy_all = NGX_CONF_UNSET_UINT;
     elcf->unrouted = NGX_CONF_UNSET_UINT;
     elcf->forward_as = NGX_CONF_UNSET_UINT;
+    elcf->pass = NGX_CONF_UNSET_PTR;
     elcf->dead_letter = NGX_CONF_UNSET_PTR;
     elcf->permanent = NGX_CONF_UNSET_PTR;
     elcf->unavailable = NGX_CONF_UNSET_UINT;
@@ -170,6 +173,7 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (clcf->noname && prev->enabled) {
         conf->enabled = 1;
         conf->ingest = prev->ingest;
+        conf->event = prev->event;
 
         if (clcf->lmt_excpt && clcf->handler == NULL) {
             clcf->handler = ngx_http_eventbridge_ingest_handler;
@@ -182,6 +186,7 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->zone = prev->zone;
         conf->scope = prev->scope;
         conf->key = prev->key;
+        conf->key_paths = prev->key_paths;
         conf->no_id = prev->no_id;
     }
 
@@ -218,7 +223,9 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->max_depth, prev->max_depth, 64);
     ngx_conf_merge_ptr_value(conf->audit, prev->audit, NULL);
 
-    if (ngx_http_eventbridge_merge_dead(cf, prev, conf) != NGX_OK) {
+    if (ngx_http_eventbridge_merge_headers(cf, prev, conf) != NGX_OK
+        || ngx_http_eventbridge_merge_dead(cf, prev, conf) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -476,7 +483,7 @@ ngx_http_eventbridge_zone_get(ngx_conf_t *cf, ngx_str_t *name)
 }
 
 
-/* eventbridge_checkpoint NAME|off [scope=] [key=] [no_id=] */
+/* eventbridge_checkpoint NAME|off [scope=] [key=]... [no_id=] */
 
 char *
 ngx_http_eventbridge_checkpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
@@ -554,6 +561,16 @@ ngx_http_eventbridge_checkpoint(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         if (ngx_strcmp(value[i].data, "key=id") == 0) {
             elcf->key = NGX_HTTP_EVENTBRIDGE_KEY_ID;
+            continue;
+        }
+
+        if (ngx_http_eventbridge_takes(&value[i], "key=path:", &s)) {
+
+            rv = ngx_http_eventbridge_key_path(cf, elcf, &value[i]);
+            if (rv != NGX_CONF_OK) {
+                return rv;
+            }
+
             continue;
         }
 
@@ -1097,7 +1114,12 @@ ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first)
 
         p = (u_char *) ngx_strchr(value[i].data, '=');
 
-        if (p == NULL || ngx_strncmp(value[i].data, "metadata.", 9) == 0) {
+        /* what may be there more than once */
+
+        if (p == NULL
+            || ngx_strncmp(value[i].data, "metadata.", 9) == 0
+            || ngx_strncmp(value[i].data, "key=path:", 9) == 0)
+        {
             continue;
         }
 
@@ -1117,8 +1139,6 @@ ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first)
     return NGX_CONF_OK;
 }
 
-
-/* as "is duplicate" of nginx, which does not show the value */
 
 char *
 ngx_http_eventbridge_duplicate(ngx_conf_t *cf)

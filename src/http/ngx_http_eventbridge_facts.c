@@ -44,7 +44,9 @@ ngx_http_eventbridge_job_facts(ngx_http_eventbridge_job_t *job,
     c = r->connection;
     ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
 
-    if (ngx_http_eventbridge_request_id(r, job) != NGX_OK) {
+    if (ngx_http_eventbridge_request_id(r, job) != NGX_OK
+        || ngx_http_eventbridge_headers_copy(r, job) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -15,11 +15,7 @@
 #define NGX_HTTP_EVENTBRIDGE_MAX_INFLATED  (64 * 1024 * 1024)
 
 
-static ngx_int_t ngx_http_eventbridge_check(ngx_http_request_t *r);
-static ngx_uint_t ngx_http_eventbridge_encoding(ngx_http_request_t *r);
 static void ngx_http_eventbridge_body_handler(ngx_http_request_t *r);
-static ngx_int_t ngx_http_eventbridge_inflate(ngx_http_request_t *r,
-    ngx_pool_t *pool, ngx_str_t *body, ngx_http_eventbridge_error_t *err);
 static ngx_uint_t ngx_http_eventbridge_overloaded(
     ngx_http_eventbridge_loc_conf_t *elcf,
     ngx_http_eventbridge_main_conf_t *emcf, size_t len);
@@ -119,12 +115,7 @@ ngx_http_eventbridge_get_ctx(ngx_http_request_t *r)
 }
 
 
-/*
- * What the headers alone decide: a refused sender need not send its body.
- * NGX_DECLINED: go on; anything else is the handler's result.
- */
-
-static ngx_int_t
+ngx_int_t
 ngx_http_eventbridge_check(ngx_http_request_t *r)
 {
     ngx_int_t  rc;
@@ -152,9 +143,7 @@ ngx_http_eventbridge_check(ngx_http_request_t *r)
 }
 
 
-/* 0: none, 1: gzip, 2: something else */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_http_eventbridge_encoding(ngx_http_request_t *r)
 {
     ngx_uint_t        i, encoding;
@@ -390,7 +379,7 @@ ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_eventbridge_inflate(ngx_http_request_t *r, ngx_pool_t *pool,
     ngx_str_t *body, ngx_http_eventbridge_error_t *err)
 {

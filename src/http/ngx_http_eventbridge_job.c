@@ -180,7 +180,6 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
     ngx_http_eventbridge_error_t *err)
 {
     ngx_int_t   rc;
-    ngx_str_t   scope;
     ngx_uint_t  i;
 
     rc = ngx_http_eventbridge_batch_parse(job, err);
@@ -191,17 +190,8 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
 
     job->form = ngx_http_eventbridge_form(job->conf, job->batch.shape);
     job->deadline = job->client->deadline.timer.key;
-    job->scope = job->ingest->scope;
 
-    /* it is in the client's memory */
-
-    if (job->conf->scope
-        && (ngx_http_complex_value(job->client->request, job->conf->scope,
-                                   &scope)
-            != NGX_OK
-            || ngx_http_eventbridge_copy(job->pool, &job->scope, &scope)
-               != NGX_OK))
-    {
+    if (ngx_http_eventbridge_key_scope(job) != NGX_OK) {
         return NGX_ERROR;
     }
 

@@ -19,6 +19,8 @@ static char *ngx_http_eventbridge_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_eventbridge_explain(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_http_eventbridge_replay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_observe(ngx_conf_t *cf,
@@ -86,6 +88,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       0,
       NULL },
 
+    { ngx_string("eventbridge_event"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_eventbridge_event,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("eventbridge_checkpoint"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_eventbridge_checkpoint,
@@ -120,6 +129,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_eventbridge_loc_conf_t, forward_as),
       &ngx_http_eventbridge_forward_as },
+
+    { ngx_string("eventbridge_pass_request_header"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_eventbridge_pass_header,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("eventbridge_forward_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
@@ -212,6 +228,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       0,
       NULL },
 
+    { ngx_string("eventbridge_explain"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_eventbridge_explain,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("eventbridge_replay"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_eventbridge_replay,
@@ -257,14 +280,26 @@ ngx_module_t  ngx_http_eventbridge_module = {
 static char *
 ngx_http_eventbridge_ingest(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    ngx_http_eventbridge_loc_conf_t *elcf = conf;
+    return ngx_http_eventbridge_receives(cf, conf, NGX_HTTP_EVENTBRIDGE_SAID);
+}
 
+
+char *
+ngx_http_eventbridge_receives(ngx_conf_t *cf,
+    ngx_http_eventbridge_loc_conf_t *elcf, ngx_uint_t as)
+{
     ngx_http_core_loc_conf_t          *clcf;
     ngx_http_eventbridge_place_t      *place;
     ngx_http_eventbridge_main_conf_t  *emcf;
 
-    if (elcf->enabled) {
+    if (elcf->enabled & as) {
         return "is duplicate";
+    }
+
+    elcf->enabled |= as;
+
+    if (elcf->enabled != as) {
+        return NGX_CONF_OK;
     }
 
     emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
@@ -293,7 +328,6 @@ ngx_http_eventbridge_ingest(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     place->file = cf->conf_file->file.name.data;
     place->line = cf->conf_file->line;
 
-    elcf->enabled = 1;
     clcf->handler = ngx_http_eventbridge_ingest_handler;
 
     return NGX_CONF_OK;
@@ -313,6 +347,14 @@ ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_http_eventbridge_observe(cf,
                                         ngx_http_eventbridge_health_handler);
+}
+
+
+static char *
+ngx_http_eventbridge_explain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_eventbridge_observe(cf,
+                                        ngx_http_eventbridge_explain_handler);
 }
 
 
@@ -354,6 +396,7 @@ ngx_http_eventbridge_ours(ngx_http_handler_pt handler)
     return handler == ngx_http_eventbridge_ingest_handler
            || handler == ngx_http_eventbridge_metrics_handler
            || handler == ngx_http_eventbridge_health_handler
+           || handler == ngx_http_eventbridge_explain_handler
            || handler == ngx_http_eventbridge_replay_handler;
 }
 

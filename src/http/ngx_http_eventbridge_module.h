@@ -40,6 +40,7 @@
 
 #define NGX_HTTP_EVENTBRIDGE_KEY_SOURCE_ID   0
 #define NGX_HTTP_EVENTBRIDGE_KEY_ID          1
+#define NGX_HTTP_EVENTBRIDGE_KEY_PATH        2
 
 #define NGX_HTTP_EVENTBRIDGE_UNROUTED_DROP    0
 #define NGX_HTTP_EVENTBRIDGE_UNROUTED_REJECT  1
@@ -146,12 +147,35 @@ typedef struct {
 } ngx_http_eventbridge_ingest_t;
 
 
+/* eventbridge_pass_request_header */
+
+typedef struct {
+    ngx_array_t               names;        /* ngx_hash_key_t; none: off */
+    uint64_t                  hashes;       /* a bit for each of the names */
+} ngx_http_eventbridge_pass_t;
+
+
+/* eventbridge_event: fields from variables, NULL: not given */
+
+typedef struct {
+    ngx_http_complex_value_t *id;
+    ngx_http_complex_value_t *source;
+    ngx_http_complex_value_t *type;
+} ngx_http_eventbridge_event_t;
+
+
+#define NGX_HTTP_EVENTBRIDGE_SAID            1  /* by eventbridge_ingest */
+#define NGX_HTTP_EVENTBRIDGE_IMPLIED         2  /* by eventbridge_event */
+
+
 struct ngx_http_eventbridge_loc_conf_s {
-    ngx_uint_t                enabled;      /* eventbridge_ingest */
+    ngx_uint_t                enabled;      /* it receives events */
     ngx_http_eventbridge_ingest_t  *ingest;
+    ngx_http_eventbridge_event_t   *event;  /* NULL: they are in the body */
     ngx_http_eventbridge_zone_t    *zone;   /* NULL: off */
     ngx_http_complex_value_t *scope;
     ngx_uint_t                key;
+    ngx_array_t              *key_paths;    /* ngx_array_t: JSON pointers */
     ngx_uint_t                no_id;
     ngx_array_t              *routes;
     ngx_uint_t                policy_all;
@@ -160,6 +184,7 @@ struct ngx_http_eventbridge_loc_conf_s {
     u_char                   *unrouted_file;
     ngx_uint_t                unrouted_line;
     ngx_uint_t                forward_as;
+    ngx_http_eventbridge_pass_t    *pass;
     ngx_msec_t                forward_timeout;
     size_t                    inflight_size;
     ngx_uint_t                inflight_deliveries;
@@ -322,6 +347,7 @@ struct ngx_http_eventbridge_job_s {
     ngx_uint_t                form;         /* of what is sent: FORWARD_* */
     ngx_str_t                 scope;        /* of the keys */
     ngx_http_eventbridge_item_t       *items;   /* one for each event */
+    ngx_str_t                *ids;          /* by key=path:, or NULL */
     ngx_eb_store_key_t       *keys;         /* one for each event, or NULL */
     ngx_array_t               hits;         /* ngx_eb_route_hit_t */
     uint8_t                  *hit_states;
@@ -357,6 +383,9 @@ struct ngx_http_eventbridge_job_s {
     ngx_str_t                 addr_text;
     struct sockaddr          *sockaddr;
     socklen_t                 socklen;
+    ngx_array_t              *headers;      /* ngx_table_elt_t, to be passed
+                                               on; NULL: none */
+    ngx_str_t                 trace_id;     /* for the audit log */
     ngx_str_t                 request_line;
     ngx_str_t                 unparsed_uri;
     ngx_str_t                 sender;
@@ -436,6 +465,10 @@ struct ngx_http_eventbridge_ctx_s {
 /* is it the handler of a location that a directive of ours has made? */
 ngx_uint_t ngx_http_eventbridge_ours(ngx_http_handler_pt handler);
 
+/* the location receives events, as (NGX_HTTP_EVENTBRIDGE_SAID...) says */
+char *ngx_http_eventbridge_receives(ngx_conf_t *cf,
+    ngx_http_eventbridge_loc_conf_t *elcf, ngx_uint_t as);
+
 /* ngx_http_eventbridge_conf.c: setters and merging */
 
 void *ngx_http_eventbridge_create_main_conf(ngx_conf_t *cf);
@@ -462,7 +495,7 @@ char *ngx_http_eventbridge_set_bounded(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_eventbridge_set_enum(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* report what is wrong with the present directive; return NGX_CONF_ERROR */
+/* as "is duplicate" of nginx, which does not show the value */
 char *ngx_http_eventbridge_duplicate(ngx_conf_t *cf);
 
 /* what setters need: does parameter begin with name?  value is the rest */
@@ -496,6 +529,15 @@ ngx_int_t ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to,
 /* the body in one block of pool, however many buffers and files it is in */
 ngx_int_t ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
     ngx_str_t *body);
+
+/*
+ * What the headers alone decide: a refused sender need not send its body.
+ * NGX_DECLINED: go on; anything else is the handler's result.
+ */
+ngx_int_t ngx_http_eventbridge_check(ngx_http_request_t *r);
+
+/* Content-Encoding, 0: none, 1: gzip, 2: something else */
+ngx_uint_t ngx_http_eventbridge_encoding(ngx_http_request_t *r);
 
 /* the context of a main request, made when there is none; NULL: no memory */
 ngx_http_eventbridge_ctx_t *ngx_http_eventbridge_get_ctx(
@@ -565,6 +607,13 @@ void ngx_http_eventbridge_job_begin(ngx_http_eventbridge_job_t *job);
  */
 ngx_int_t ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
     ngx_http_eventbridge_error_t *err);
+
+/*
+ * The body that came with Content-Encoding: gzip, in ngx_http_eventbridge_
+ * ingest.c.  NGX_OK; NGX_DECLINED: refused as *err says; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_eventbridge_inflate(ngx_http_request_t *r,
+    ngx_pool_t *pool, ngx_str_t *body, ngx_http_eventbridge_error_t *err);
 
 /* a job that has not begun */
 void ngx_http_eventbridge_job_destroy(ngx_http_eventbridge_job_t *job);
@@ -650,6 +699,53 @@ void ngx_http_eventbridge_rate_warn(ngx_conf_t *cf,
 ngx_int_t ngx_http_eventbridge_rate_charge(ngx_http_eventbridge_job_t *job,
     ngx_http_eventbridge_error_t *err);
 
+/* ngx_http_eventbridge_event.c */
+
+char *ngx_http_eventbridge_event(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* the whole text is one event.  NGX_OK, NGX_ERROR (no memory) */
+ngx_int_t ngx_http_eventbridge_event_batch(ngx_http_eventbridge_job_t *job,
+    ngx_eb_json_t *json);
+
+/* ngx_http_eventbridge_headers.c */
+
+char *ngx_http_eventbridge_pass_header(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_eventbridge_merge_headers(ngx_conf_t *cf,
+    ngx_http_eventbridge_loc_conf_t *prev,
+    ngx_http_eventbridge_loc_conf_t *conf);
+
+/*
+ * Copies what is passed on of a request's headers into its job, and gives sr,
+ * a subrequest of it, the copies.  NGX_OK, NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_eventbridge_headers_copy(ngx_http_request_t *r,
+    ngx_http_eventbridge_job_t *job);
+ngx_int_t ngx_http_eventbridge_headers_pass(ngx_http_eventbridge_job_t *job,
+    ngx_http_request_t *sr);
+
+/* ngx_http_eventbridge_key.c */
+
+/* the pointer of one key=path:, the text of which is in parameter */
+char *ngx_http_eventbridge_key_path(ngx_conf_t *cf,
+    ngx_http_eventbridge_loc_conf_t *elcf, ngx_str_t *parameter);
+
+/* sets job->scope, of the client's request; NGX_OK, NGX_ERROR (no memory) */
+ngx_int_t ngx_http_eventbridge_key_scope(ngx_http_eventbridge_job_t *job);
+
+/*
+ * While the index of the text is valid: what identifies the events, where that
+ * is not their id; and those without any are made invalid, if need be.
+ * NGX_OK, NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_http_eventbridge_key_ids(ngx_http_eventbridge_job_t *job,
+    ngx_eb_json_t *json);
+
+/* what counts as the id of an event; of no length: it has none */
+#define ngx_http_eventbridge_key_id(job, i)                                   \
+    ((job)->ids ? &(job)->ids[i] : &(job)->batch.events[i].id)
+
 /* ngx_http_eventbridge_settle.c */
 
 /* the item, and those that repeat it, have their outcome */
@@ -717,6 +813,10 @@ ngx_http_eventbridge_same(ngx_str_t *one, ngx_str_t *two)
            && (one->len == 0
                || ngx_memcmp(one->data, two->data, one->len) == 0);
 }
+
+/* ngx_http_eventbridge_explain.c */
+
+ngx_int_t ngx_http_eventbridge_explain_handler(ngx_http_request_t *r);
 
 /* ngx_http_eventbridge_variables.c */
 

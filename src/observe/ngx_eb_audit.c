@@ -404,6 +404,7 @@ ngx_eb_audit_line(u_char *start, size_t size, ngx_eb_audit_record_t *record,
 
     ngx_eb_audit_string(&out, ",\"requestId\":", record->request_id,
                         max_short);
+    ngx_eb_audit_string(&out, ",\"traceId\":", record->trace_id, max_short);
     ngx_eb_audit_string(&out, ",\"location\":", record->location, max_short);
     ngx_eb_audit_string(&out, ",\"eventId\":", record->id, max_long);
     ngx_eb_audit_string(&out, ",\"source\":", record->source, max_long);

@@ -39,6 +39,7 @@ typedef enum {
 typedef struct {
     int64_t                   time;         /* ms since the epoch */
     ngx_str_t                *request_id;
+    ngx_str_t                *trace_id;     /* of W3C trace context */
     ngx_str_t                *location;
     ngx_str_t                *id;
     ngx_str_t                *source;

@@ -31,6 +31,7 @@
 
 struct ngx_eb_regex_s {
     pcre2_code               *code;
+    ngx_str_t                 pattern;
 };
 
 
@@ -72,6 +73,8 @@ ngx_eb_regex_compile(ngx_pool_t *pool, ngx_str_t *pattern, ngx_str_t *err,
 
     cln->handler = ngx_eb_regex_cleanup;
     cln->data = re;
+
+    re->pattern = *pattern;
 
     /* \C could leave a match inside a character of an unchecked subject */
 
@@ -115,6 +118,13 @@ ngx_eb_regex_cleanup(void *data)
     /* accepts NULL */
 
     pcre2_code_free(re->code);
+}
+
+
+ngx_str_t *
+ngx_eb_regex_pattern(ngx_eb_regex_t *re)
+{
+    return &re->pattern;
 }
 
 

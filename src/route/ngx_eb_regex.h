@@ -28,6 +28,9 @@ typedef struct ngx_eb_regex_ctx_s  ngx_eb_regex_ctx_t;
 ngx_eb_regex_t *ngx_eb_regex_compile(ngx_pool_t *pool, ngx_str_t *pattern,
     ngx_str_t *err, size_t *offset);
 
+/* what it was compiled from; borrowed from the caller of that time */
+ngx_str_t *ngx_eb_regex_pattern(ngx_eb_regex_t *re);
+
 /* freed with pool; NULL: no memory */
 ngx_eb_regex_ctx_t *ngx_eb_regex_ctx_create(ngx_pool_t *pool);
 

@@ -79,5 +79,29 @@ ngx_int_t ngx_eb_route_batch(ngx_eb_router_t *router,
     ngx_eb_json_t *json, ngx_eb_batch_t *batch, ngx_array_t *hits,
     ngx_uint_t *errors);
 
+/* the first condition of a route that an event does not fulfil */
+
+typedef enum {
+    NGX_EB_ROUTE_MATCHES = 0,   /* none: the route takes the event */
+    NGX_EB_ROUTE_SOURCE,
+    NGX_EB_ROUTE_TYPE,
+    NGX_EB_ROUTE_METADATA
+} ngx_eb_route_condition_e;
+
+
+typedef struct {
+    ngx_eb_route_condition_e  failed;
+    ngx_uint_t                given_up;     /* by a limit of the regex */
+    ngx_eb_route_metadata_t  *metadata;     /* that failed */
+    ngx_eb_json_node_t        node;         /* what the event has instead;
+                                               NGX_EB_JSON_NONE: nothing */
+} ngx_eb_route_verdict_t;
+
+
+/* why a route does not take an event, or that it does, if asked alone */
+void ngx_eb_route_explain(ngx_eb_route_t *route, ngx_eb_regex_ctx_t *ctx,
+    ngx_eb_json_t *json, ngx_eb_event_t *event,
+    ngx_eb_route_verdict_t *verdict);
+
 
 #endif /* _NGX_EB_ROUTE_H_INCLUDED_ */

@@ -185,6 +185,59 @@ ngx_eb_batch_split(ngx_eb_json_t *json, ngx_pool_t *pool,
 }
 
 
+ngx_int_t
+ngx_eb_batch_whole(ngx_eb_json_t *json, ngx_pool_t *pool,
+    ngx_eb_batch_t *batch)
+{
+    ngx_eb_event_t      *event;
+    ngx_eb_fields_t      fields;
+    ngx_eb_json_node_t   metadata;
+
+    ngx_memzero(batch, sizeof(ngx_eb_batch_t));
+
+    batch->shape = NGX_EB_BODY_SINGLE;
+
+    event = ngx_palloc(pool, sizeof(ngx_eb_event_t));
+    if (event == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_eb_event_init(json, 0, event);
+
+    event->raw.data = json->data;
+    event->raw.len = json->len;
+    event->kind = NGX_EB_EVENT_BARE;
+
+    batch->events = event;
+    batch->nevents = 1;
+
+    if (ngx_eb_json_type(json, 0) != '{') {
+        return NGX_OK;
+    }
+
+    event->node = 0;
+
+    ngx_eb_fields_read(json, 0, &fields);
+
+    metadata = fields.node[NGX_EB_FIELD_METADATA];
+
+    if (!ngx_eb_event_is(json, metadata, '{')) {
+        return NGX_OK;
+    }
+
+    event->metadata = metadata;
+
+    ngx_eb_fields_read(json, metadata, &fields);
+
+    if (ngx_eb_event_is(json, fields.node[NGX_EB_FIELD_REGION], '"')) {
+        return ngx_eb_event_string(json, pool, fields.node[NGX_EB_FIELD_REGION],
+                                   &event->region);
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_eb_batch_items(ngx_eb_json_t *json, ngx_pool_t *pool,
     ngx_eb_json_node_t array, ngx_uint_t max_events, ngx_eb_batch_t *batch)
@@ -293,6 +346,7 @@ ngx_eb_event_init(ngx_eb_json_t *json, ngx_eb_json_node_t node,
 
     ngx_eb_json_raw(json, node, &event->raw);
 
+    event->root = node;
     event->time = NGX_EB_TIME_UNKNOWN;
     event->metadata = NGX_EB_JSON_NONE;
     event->node = NGX_EB_JSON_NONE;

@@ -44,6 +44,7 @@ typedef struct {
     int64_t                   time;         /* ms since the epoch, or
                                                NGX_EB_TIME_UNKNOWN */
     const char               *invalid;      /* why, or NULL */
+    ngx_eb_json_node_t        root;         /* the event itself */
     ngx_eb_json_node_t        metadata;     /* object, or NGX_EB_JSON_NONE */
     ngx_eb_json_node_t        node;         /* where fields such as region,
                                                account and topicName are read */
@@ -69,6 +70,14 @@ typedef struct {
  */
 ngx_int_t ngx_eb_batch_split(ngx_eb_json_t *json, ngx_pool_t *pool,
     ngx_uint_t max_events, ngx_eb_batch_t *batch);
+
+/*
+ * The whole text, whatever value it is and with the white space around it, as
+ * one event: its metadata are those of the object, its id, source and type are
+ * the caller's to set.  NGX_OK, NGX_ERROR (no memory).
+ */
+ngx_int_t ngx_eb_batch_whole(ngx_eb_json_t *json, ngx_pool_t *pool,
+    ngx_eb_batch_t *batch);
 
 /*
  * The metadata value called name, or NGX_EB_JSON_NONE.  The envelope's region

@@ -124,6 +124,21 @@ ngx_uint_t ngx_eb_json_string_eq(ngx_eb_json_t *json,
 ngx_eb_json_node_t ngx_eb_json_member(ngx_eb_json_t *json,
     ngx_eb_json_node_t object, ngx_str_t *name);
 
+/*
+ * A JSON pointer (RFC 6901), split into its tokens: an array of ngx_str_t
+ * that is set up here, all from pool, with "~1" and "~0" resolved.  NGX_OK;
+ * NGX_DECLINED: it is malformed; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_eb_json_pointer_parse(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_array_t *tokens);
+
+/*
+ * Where the pointer leads from node; of equal member names the last counts.
+ * NGX_EB_JSON_NONE when nothing is there.
+ */
+ngx_eb_json_node_t ngx_eb_json_pointer(ngx_eb_json_t *json,
+    ngx_eb_json_node_t node, ngx_array_t *tokens);
+
 
 /* one of { [ " t f n, and 0 for any number */
 

@@ -51,6 +51,8 @@ typedef struct {
 static ngx_eb_checkpoint_t *attach(void);
 static ngx_eb_checkpoint_t *opened(void);
 static void detach(ngx_eb_checkpoint_t *cp);
+static ngx_uint_t lookup(ngx_eb_checkpoint_t *cp, uint64_t n,
+    uint64_t want);
 static ngx_uint_t claim(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want,
     uint32_t token);
 static void commit(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want,
@@ -177,6 +179,31 @@ claim(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want, uint32_t token)
     }
 
     return k.status;
+}
+
+
+static ngx_uint_t
+lookup(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want)
+{
+    ngx_eb_store_t      *s;
+    ngx_eb_store_key_t   keys[2];
+
+    s = ngx_eb_checkpoint_store(cp);
+
+    ngx_memzero(keys, sizeof(keys));
+
+    s->hash(s, (u_char *) &n, sizeof(uint64_t), &keys[1]);
+
+    keys[0] = keys[1];
+    keys[0].status = NGX_EB_KEY_SKIP;
+    keys[1].want = want;
+    keys[1].status = NGX_EB_KEY_NEW;
+
+    if (s->lookup(s, keys, 2) != NGX_OK) {
+        return 99;
+    }
+
+    return (keys[0].status == NGX_EB_KEY_SKIP) ? keys[1].status : 98;
 }
 
 
@@ -341,6 +368,7 @@ creation(void)
     ok(st.st_blocks * 512 >= SIZE, "with all its blocks");
     ok(listed("") == 1, "nothing else is left");
     ok(claim(cp, 1, 1, 0) == 99, "no claim without an owner slot");
+    ok(lookup(cp, 1, 1) == 99, "nor a look");
     ok(!ngx_eb_checkpoint_usable(cp), "not usable");
 
     ok(ngx_eb_checkpoint_open(cp, &sink) == NGX_OK
@@ -352,6 +380,12 @@ creation(void)
     ok(claim(cp, 1, 1, t) == NGX_EB_KEY_CLAIMED, "claimed");
     commit(cp, 1, 1, 1, t);
     (void) claim(cp, 2, 1, t);
+
+    ok(lookup(cp, 1, 1) == NGX_EB_KEY_DUPLICATE
+       && lookup(cp, 2, 1) == NGX_EB_KEY_BUSY
+       && lookup(cp, 3, 1) == NGX_EB_KEY_NEW, "looked up");
+    ok(claim(cp, 3, 1, t) == NGX_EB_KEY_CLAIMED, "and not claimed by that");
+    commit(cp, 3, 1, 0, t);
 
     ngx_eb_checkpoint_facts(cp, &facts);
     ok(facts.used == 2 && facts.claimed == 1 && facts.slots > 3000

@@ -45,6 +45,8 @@ static void times(void);
 static void wrapped(void);
 static void metadata(void);
 static void limits(void);
+static void whole(void);
+static ngx_int_t whole_text(const char *text, size_t len);
 static void no_memory(void);
 static void fixtures(void);
 static void fixture(const char *dir, const char *name);
@@ -592,6 +594,68 @@ limits(void)
 }
 
 
+#define take(text)  whole_text(text, sizeof(text) - 1)
+
+static void
+whole(void)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  i, n;
+
+    static const char  *texts[] = {
+        "17", "\"s\"", "null", "[]", " [1] ", "{}", "\t{\"a\":1}\n"
+    };
+
+    for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        ok(whole_text(texts[i], strlen(texts[i])) == NGX_OK
+           && batch.nevents == 1 && batch.shape == NGX_EB_BODY_SINGLE
+           && event(0).invalid == NULL && event(0).kind == NGX_EB_EVENT_BARE
+           && event(0).id.data == NULL && event(0).source.data == NULL
+           && event(0).type.data == NULL && event(0).root == 0
+           && event(0).raw.len == strlen(texts[i])
+           && memcmp(event(0).raw.data, texts[i], event(0).raw.len) == 0,
+           "whole: %d", (int) i);
+    }
+
+    ok(take("{\"id\":{},\"source\":1,\"region\":\"no\",\"metadata\":"
+            "{\"a\":1,\"region\":\"e\\u0075\"},\"detail-type\":\"t\","
+            "\"detail\":{\"metadata\":{\"a\":2}}}") == NGX_OK
+       && event(0).id.len == 0 && event(0).source.len == 0
+       && meta(0, "a", "1") && meta(0, "region", "eu"),
+       "whole: only metadata count");
+    is(event(0).region, "eu", "whole: region");
+
+    ok(take("{\"metadata\":[],\"region\":\"x\"}") == NGX_OK
+       && event(0).metadata == NGX_EB_JSON_NONE && !meta(0, "region", "x"),
+       "whole: metadata is no object");
+    ok(take("[{\"metadata\":{\"a\":1}}]") == NGX_OK && !meta(0, "a", "1"),
+       "whole: no metadata in an array");
+
+    for (n = 0, rc = NGX_ERROR; n < 10 && rc == NGX_ERROR; n++) {
+        shim_allocs = (ngx_int_t) n;
+        rc = take("{\"metadata\":{\"region\":\"\\u0061\"}}");
+        shim_allocs = -1;
+    }
+
+    ok(rc == NGX_OK && n == 3, "whole: no memory");
+}
+
+
+static ngx_int_t
+whole_text(const char *text, size_t len)
+{
+    ngx_eb_json_error_t  err;
+
+    ngx_memcpy(text_copy, text, len);
+
+    if (ngx_eb_json_parse(parser, text_copy, len, 64, &json, &err) != NGX_OK) {
+        return NGX_ABORT;
+    }
+
+    return ngx_eb_batch_whole(&json, pool, &batch);
+}
+
+
 static void
 no_memory(void)
 {
@@ -788,6 +852,7 @@ main(void)
     wrapped();
     metadata();
     limits();
+    whole();
     no_memory();
     fixtures();
 

@@ -6,6 +6,7 @@
  */
 
 /* sources: src/route/ngx_eb_route.c src/route/ngx_eb_regex.c */
+/* sources: src/route/ngx_eb_route_explain.c */
 /* sources: src/wire/ngx_eb_event.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* sources: src/wire/ngx_eb_time.c */
 /* libs: -lsimdjson -lpcre2-8 */
@@ -44,6 +45,9 @@ static void run_text(const char *text, size_t len);
 static void run_batch(void);
 static void is_hits(const char *expected, const char *name);
 static ngx_uint_t same_as_reference(ngx_uint_t *errors);
+static ngx_uint_t explained(ngx_eb_route_t *route, ngx_eb_event_t *event,
+    ngx_eb_route_condition_e failed, ngx_uint_t given_up);
+static void verdicts(void);
 static ngx_uint_t rnd(ngx_uint_t n);
 static void policies(void);
 static void conditions(void);
@@ -269,6 +273,12 @@ same_as_reference(ngx_uint_t *errors)
                 bad |= (rc == NGX_ERROR);
 
                 if (rc != NGX_OK) {
+                    if (!explained(route, event, NGX_EB_ROUTE_SOURCE,
+                                   rc == NGX_ERROR))
+                    {
+                        return 0;
+                    }
+
                     continue;
                 }
             }
@@ -278,6 +288,12 @@ same_as_reference(ngx_uint_t *errors)
                 bad |= (rc == NGX_ERROR);
 
                 if (rc != NGX_OK) {
+                    if (!explained(route, event, NGX_EB_ROUTE_TYPE,
+                                   rc == NGX_ERROR))
+                    {
+                        return 0;
+                    }
+
                     continue;
                 }
             }
@@ -290,6 +306,13 @@ same_as_reference(ngx_uint_t *errors)
                 {
                     break;
                 }
+            }
+
+            if (!explained(route, event, (k < route->metadata.nelts)
+                                             ? NGX_EB_ROUTE_METADATA
+                                             : NGX_EB_ROUTE_MATCHES, 0))
+            {
+                return 0;
             }
 
             if (k < route->metadata.nelts
@@ -318,6 +341,62 @@ same_as_reference(ngx_uint_t *errors)
     }
 
     return n == fx.hits.nelts;
+}
+
+
+static ngx_uint_t
+explained(ngx_eb_route_t *route, ngx_eb_event_t *event,
+    ngx_eb_route_condition_e failed, ngx_uint_t given_up)
+{
+    ngx_eb_route_verdict_t  verdict;
+
+    ngx_eb_route_explain(route, ctx, &json, event, &verdict);
+
+    return verdict.failed == failed && verdict.given_up == given_up
+           && (verdict.metadata != NULL) == (failed == NGX_EB_ROUTE_METADATA);
+}
+
+
+static void
+verdicts(void)
+{
+    ngx_eb_route_t          *route;
+    ngx_eb_route_verdict_t   verdict;
+
+    start(0);
+    add(0, "^s$", "^t", "a", "1", "b", "2", NULL);
+    ready();
+
+    run("[{\"source\":\"s\",\"type\":\"t\",\"metadata\":"
+        "{\"a\":1,\"b\":3}},"
+        "{\"source\":\"s\",\"type\":\"t\",\"metadata\":{\"b\":2}},"
+        "{\"type\":\"t\"},{\"source\":\"s\"}]");
+
+    route = fx.router.routes.elts;
+
+    ngx_eb_route_explain(route, ctx, &json, &batch.events[0], &verdict);
+    ok(verdict.failed == NGX_EB_ROUTE_METADATA
+       && verdict.metadata == (ngx_eb_route_metadata_t *)
+                              route->metadata.elts + 1
+       && verdict.node != NGX_EB_JSON_NONE
+       && json.data[json.pos[verdict.node]] == '3', "verdict: which, and what");
+
+    ngx_eb_route_explain(route, ctx, &json, &batch.events[1], &verdict);
+    ok(verdict.failed == NGX_EB_ROUTE_METADATA
+       && verdict.metadata == route->metadata.elts
+       && verdict.node == NGX_EB_JSON_NONE, "verdict: missing");
+
+    ngx_eb_route_explain(route, ctx, &json, &batch.events[2], &verdict);
+    ok(verdict.failed == NGX_EB_ROUTE_SOURCE, "verdict: no source");
+
+    ngx_eb_route_explain(route, ctx, &json, &batch.events[3], &verdict);
+    ok(verdict.failed == NGX_EB_ROUTE_TYPE, "verdict: no type");
+
+    ok(ngx_eb_regex_pattern(route->source)->len == 3
+       && memcmp(ngx_eb_regex_pattern(route->source)->data, "^s$", 3) == 0,
+       "pattern of a regex");
+
+    stop();
 }
 
 
@@ -864,6 +943,7 @@ main(void)
     many_conditions();
     no_memory();
     random_data();
+    verdicts();
 
     ngx_eb_json_parser_destroy(parser);
     ngx_destroy_pool(pool);

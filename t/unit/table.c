@@ -44,6 +44,8 @@ static uint64_t rnd(void);
 static void geometry(void);
 static void rules(void);
 static void owners(void);
+static void lookups(void);
+static ngx_uint_t lookup(uint64_t n, uint64_t want);
 static void expiry(void);
 static void future(void);
 static void corrupt(void);
@@ -317,6 +319,89 @@ owners(void)
     commit(4, 3, 1, a, 0);
     ok(claim(4, 3, b) == NGX_EB_KEY_BUSY,
        "vanished, and not final: the claim is back");
+}
+
+
+static void
+lookups(void)
+{
+    uint32_t  a, b;
+
+    make(128);
+
+    a = ngx_eb_table_mark(1, 10);
+    b = ngx_eb_table_mark(2, 20);
+
+    ok(lookup(1, 3) == NGX_EB_KEY_NEW && k.done == 0, "lookup: nothing");
+
+    (void) claim(1, 3, a);
+    ok(lookup(1, 3) == NGX_EB_KEY_BUSY && k.done == 0, "lookup: claimed");
+
+    commit(1, 3, 1, a, 0);
+    ok(lookup(1, 3) == NGX_EB_KEY_BUSY && k.done == 1, "lookup: a bit of it");
+    ok(lookup(1, 1) == NGX_EB_KEY_DUPLICATE, "lookup: all that is wanted");
+
+    dead[1] = 1;
+    ok(lookup(1, 3) == NGX_EB_KEY_NEW && k.done == 1,
+       "lookup: by a dead owner");
+    dead[1] = 0;
+    ok(lookup(1, 3) == NGX_EB_KEY_BUSY, "lookup: it has changed nothing");
+    ok(claim(1, 3, b) == NGX_EB_KEY_BUSY, "nor has a claim got through");
+
+    commit(1, 3, 0, a, 1);
+    ok(lookup(1, 3) == NGX_EB_KEY_NEW && k.done == 1, "lookup: partly");
+
+    (void) claim(1, 3, b);
+    commit(1, 3, 2, b, 1);
+    ok(lookup(1, 3) == NGX_EB_KEY_DUPLICATE && k.done == 3,
+       "lookup: delivered");
+    ok(lookup(1, 7) == NGX_EB_KEY_NEW && k.done == 3, "lookup: not to all");
+    ok(lookup(1, 0) == NGX_EB_KEY_DUPLICATE && k.done == 0,
+       "lookup: nothing is wanted");
+
+    table.now = NOW + WINDOW + 1;
+    ok(lookup(1, 3) == NGX_EB_KEY_NEW && k.done == 0, "lookup: expired");
+
+    (void) claim(2, 1, a);
+    table.now += WINDOW + 1;
+    ok(lookup(2, 1) == NGX_EB_KEY_BUSY, "lookup: a long delivery");
+
+    /* from the future */
+
+    table.now = NOW - 1000;
+    ok(lookup(1, 3) == NGX_EB_KEY_DUPLICATE && counters.clock_fixes == 0,
+       "lookup: the clock was set back");
+}
+
+
+/* and see that it leaves everything as it was */
+
+static ngx_uint_t
+lookup(uint64_t n, uint64_t want)
+{
+    u_char  *before;
+
+    before = malloc(whole);
+    if (before == NULL) {
+        exit(1);
+    }
+
+    memcpy(before, image, whole);
+
+    name(&k, n);
+
+    k.want = want;
+    k.status = NGX_EB_KEY_NEW;
+
+    ngx_eb_table_lookup(&table, &k);
+
+    if (memcmp(before, image, whole) != 0) {
+        ok(0, "lookup: changed the table");
+    }
+
+    free(before);
+
+    return k.status;
 }
 
 
@@ -1311,6 +1396,7 @@ main(void)
     geometry();
     rules();
     owners();
+    lookups();
     expiry();
     future();
     corrupt();
