@@ -19,7 +19,7 @@ use Test::EventBridge;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new()->plan(69);
+my $t = Test::EventBridge->new()->plan(74);
 my $m = $t->mock(1);
 
 $t->conf(<<'EOF')->run();
@@ -106,6 +106,14 @@ $t->conf(<<'EOF')->run();
             eventbridge_max_depth 2;
             eventbridge_route /to/rest;
         }
+
+        location = /dead {
+            eventbridge_event id=$http_x_id type=$http_x_type;
+            eventbridge_dead_letter %%TESTDIR%%/dead.jsonl;
+            eventbridge_route /to/dead;
+        }
+
+        location = /replay { eventbridge_replay; }
 
         location /to/ {
             internal;
@@ -230,6 +238,26 @@ is(post($p, '/limit', '1', headers => [ 'X-Id' => 1 ])->json()->{forwarded},
 is(post($p, '/depth', '[[1]]')->json()->{forwarded}, 1, 'depth');
 is(post($p, '/depth', '[[[1]]]')->status(), 400, 'too deep');
 is(get($p, '/hook')->status(), 405, 'GET');
+
+# one that is refused for good is kept, and can be delivered again
+
+for my $body ('17', '{"events":[{"id":"1"}]}') {
+    my $id = 'dead-' . length $body;
+
+    $m->queue('/to/dead', { status => 400 });
+    is(post($p, '/dead', $body, headers => [ 'X-Id' => $id,
+        'X-Type' => 'push' ])->json()->{dead}, 1, "dead: $body");
+}
+
+my @dead = split /^/, read_file($t->testdir() . '/dead.jsonl');
+like($dead[0], qr/"eventId":"dead-2",.*"type":"push",.*"form":"single",
+    .*"raw":"17"/x, 'dead: fields');
+
+$m->forget();
+like(post($p, '/replay', join '', @dead)->body(), qr/"delivered":2,/,
+    'dead: delivered again');
+is_deeply([ $m->bodies('/to/dead') ], [ '17', '{"events":[{"id":"1"}]}' ],
+    'dead: as they were');
 
 # the audit log has the fields
 

@@ -24,7 +24,7 @@ use Test::EventBridge::Util qw/ read_file wait_for /;
 
 my $lines = $ENV{EB_FULL} ? 10000 : 2000;
 
-my $t = Test::EventBridge->new(workers => 2)->plan(40);
+my $t = Test::EventBridge->new(workers => 2)->plan(41);
 my $m = $t->mock(1);
 my $n = $t->mock(2);
 
@@ -170,6 +170,12 @@ result('[]', 'invalid', 'not a JSON object', 'an array');
 result('{"destination":"/to/m",', 'invalid', 'not a JSON object', 'half');
 result(raw_line(0) =~ s/"status":422/"status":423/r, 'invalid',
     'the line is damaged', 'a changed line that kept its check');
+
+is_deeply([ map { $_->{result} // () } results(replay(
+    $json->encode({ %line, requestId => 'deep',
+        raw => '[' x 1024 . ']' x 1024 }),
+    $json->encode({ %line, requestId => 'flat' }))) ],
+    [ 'delivered', 'delivered' ], 'rule 15: as deep as can be');
 
 $m->forget();
 result({ %line, raw_base64 => encode_base64("\0\x01\xff binary", '') },

@@ -19,7 +19,7 @@ use Test::EventBridge::Util qw/ now scaled wait_for /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 1)->plan(19);
+my $t = Test::EventBridge->new(workers => 1)->plan(25);
 my $m = $t->mock(1);
 my $n = $t->mock(2);
 
@@ -84,6 +84,27 @@ http {
             eventbridge_ingest;
             eventbridge_forward_as single;
             eventbridge_route /to/m;
+        }
+
+        location = /regex {
+            eventbridge_ingest;
+            eventbridge_route /to/m
+                              type=^aws\\.partner/.*/.*/order.*created\$;
+        }
+
+        location = /tenants {
+            eventbridge_ingest;
+            eventbridge_checkpoint z scope=\$http_x_tenant;
+            eventbridge_forward_as single;
+            eventbridge_route /to/n;
+        }
+
+        location = /busy {
+            eventbridge_ingest;
+            eventbridge_checkpoint z;
+            eventbridge_inflight 1m deliveries=4;
+            eventbridge_forward_timeout 20s;
+            eventbridge_route /to/n;
         }
 
         location = /ready { return 200 ready; }
@@ -184,6 +205,40 @@ is(get($port, '/ready')->status(), 200, 'another request meanwhile');
 cmp_ok(now() - $before, '<', scaled(1), 'does not wait for all of them');
 is($c->response()->json()->{failed}, 5000, 'none is delivered');
 
+# strings that are made to keep an expression busy
+
+$before = now();
+$res = post($port, '/regex', '[' . join(',', map {
+    sprintf '{"id":"%d","source":"s","type":"aws.partner/%d%s"}', $number++,
+    $_, 'a/order' x 280 } 1 .. 1000) . ']');
+cmp_ok(now() - $before, '<', scaled(2), 'long types are no work for long');
+is($res->json()->{error}, 'too_complex', 'and are refused');
+is(post($port, '/regex', '{"id":"r","source":"s","type":'
+    . '"aws.partner/x/y/order was created"}')->json()->{forwarded}, 1,
+    'others match as ever');
+
+# events that two tenants give the same id
+
+$n->forget();
+$c = client($port);
+post($port, '/tenants', '{"id":"1","source":"s"}',
+    headers => [ 'X-Tenant' => $_ ]) for 'a', 'b';
+my %keys = map { $_->header('Idempotency-Key') => 1 } $n->requests();
+is(keys %keys, 2, 'tenants have keys of their own');
+
+# what waits for another delivery is held here, too
+
+$n->set('/to/n', hang => 1);
+$body = event();
+my @held = map { client($port)->put("POST /busy HTTP/1.1\r\nHost: localhost"
+    . "\r\nContent-Length: " . length($body) . "\r\n\r\n$body") } 1 .. 4;
+ok(wait_for(sub { (post($port, '/busy', event())->json()->{error} // '')
+    eq 'overloaded' }), 'deliveries that are busy count');
+$n->clear();
+$n->release('/to/n');
+is(join(',', map { $_->response()->status() } @held), '200,200,200,200',
+    'and end with the one they wait for');
+
 # worker_shutdown_timeout ends a batch that goes one by one
 
 $m->set('/to/m', hang => 1);
@@ -196,7 +251,7 @@ ok($m->wait_held('/to/m', 16), '16 at a time');
 $before = now();
 $t->stop();
 cmp_ok(now() - $before, '<', scaled(10), 'what is cut starts nothing more');
-is($m->hits() - 2, 16, 'no further request');
+is($m->hits() - 3, 16, 'no further request');
 
 ###############################################################################
 

@@ -14,7 +14,8 @@
 
 
 static ngx_int_t ngx_http_eventbridge_batch_route(
-    ngx_http_eventbridge_job_t *job, ngx_eb_json_t *json);
+    ngx_http_eventbridge_job_t *job, ngx_eb_json_t *json,
+    ngx_http_eventbridge_error_t *err);
 static ngx_int_t ngx_http_eventbridge_batch_items(
     ngx_http_eventbridge_job_t *job);
 static ngx_int_t ngx_http_eventbridge_batch_unrouted(
@@ -95,7 +96,7 @@ ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_eventbridge_batch_route(job, &json);
+        rc = ngx_http_eventbridge_batch_route(job, &json, err);
     }
 
 done:
@@ -110,8 +111,9 @@ done:
 
 static ngx_int_t
 ngx_http_eventbridge_batch_route(ngx_http_eventbridge_job_t *job,
-    ngx_eb_json_t *json)
+    ngx_eb_json_t *json, ngx_http_eventbridge_error_t *err)
 {
+    ngx_int_t                       rc;
     ngx_uint_t                      errors;
     ngx_http_eventbridge_worker_t  *w;
 
@@ -136,16 +138,26 @@ ngx_http_eventbridge_batch_route(ngx_http_eventbridge_job_t *job,
 
     errors = 0;
 
-    if (ngx_eb_route_batch(&job->ingest->router, w->memos[job->ingest->index],
-                           w->regex, json, &job->batch, &job->hits, &errors)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
+    rc = ngx_eb_route_batch(&job->ingest->router,
+                            w->memos[job->ingest->index], w->regex, json,
+                            &job->batch, &job->hits, &errors);
     if (errors) {
         ngx_eb_stats_add(job->ingest->cells, NGX_EB_STATS_L_REGEX_ERRORS,
                          errors);
+    }
+
+    if (rc == NGX_BUSY) {
+        err->status = NGX_HTTP_BAD_REQUEST;
+        err->error = "too_complex";
+        err->message = "too many sources or types are too much for the "
+                       "expressions of the routes";
+        err->offset = -1;
+
+        return NGX_DECLINED;
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
     }
 
     return ngx_http_eventbridge_batch_items(job);

@@ -48,6 +48,7 @@ static void ngx_http_eventbridge_dead_done(ngx_http_eventbridge_dead_t *dead);
 static ngx_int_t ngx_http_eventbridge_dead_line(
     ngx_http_eventbridge_job_t *job, ngx_uint_t i, ngx_str_t *destination,
     ngx_uint_t status, const char *reason, ngx_str_t *line);
+static size_t ngx_http_eventbridge_dead_text(ngx_str_t *text);
 static size_t ngx_http_eventbridge_dead_escaped(ngx_str_t *text);
 
 
@@ -301,15 +302,21 @@ ngx_http_eventbridge_dead_line(ngx_http_eventbridge_job_t *job, ngx_uint_t i,
 
     event = &job->batch.events[i];
 
-    /* each byte of a text may become six */
+    text.data = (u_char *) reason;
+    text.len = ngx_strlen(reason);
 
-    size = 1024 + ngx_http_eventbridge_dead_escaped(&event->raw)
-           + 6 * (job->ingest->server.len + job->ingest->name.len
-                  + job->scope.len + 256
-                  + 3 * (NGX_HTTP_EVENTBRIDGE_DEAD_TEXT + 8));
+    size = 512 + ngx_http_eventbridge_dead_escaped(&event->raw)
+           + ngx_http_eventbridge_dead_escaped(&job->ingest->server)
+           + ngx_http_eventbridge_dead_escaped(&job->ingest->name)
+           + ngx_http_eventbridge_dead_escaped(&job->scope)
+           + ngx_http_eventbridge_dead_text(&job->request_id)
+           + ngx_http_eventbridge_dead_text(&event->id)
+           + ngx_http_eventbridge_dead_text(&event->source)
+           + ngx_http_eventbridge_dead_text(&event->type)
+           + ngx_http_eventbridge_dead_escaped(&text);
 
     if (destination) {
-        size += 6 * destination->len;
+        size += ngx_http_eventbridge_dead_escaped(destination);
     }
 
     start = ngx_pnalloc(job->pool, size);
@@ -330,7 +337,7 @@ ngx_http_eventbridge_dead_line(ngx_http_eventbridge_job_t *job, ngx_uint_t i,
     ngx_eb_out_lit(&out, ",\"scope\":");
     ngx_eb_out_string(&out, &job->scope, job->scope.len);
     ngx_eb_out_lit(&out, ",\"requestId\":");
-    ngx_eb_out_string(&out, &job->request_id, 256);
+    ngx_eb_out_string(&out, &job->request_id, NGX_HTTP_EVENTBRIDGE_DEAD_TEXT);
     ngx_eb_out_lit(&out, ",\"index\":");
     ngx_eb_out_int(&out, i);
 
@@ -404,6 +411,22 @@ ngx_http_eventbridge_dead_line(ngx_http_eventbridge_job_t *job, ngx_uint_t i,
     line->len = out.pos - start;
 
     return NGX_OK;
+}
+
+
+/* the same of a text that is cut */
+
+static size_t
+ngx_http_eventbridge_dead_text(ngx_str_t *text)
+{
+    ngx_str_t  s;
+
+    s.data = text->data;
+    s.len = ngx_min(text->len, NGX_HTTP_EVENTBRIDGE_DEAD_TEXT);
+
+    /* what is not UTF-8 is replaced by three bytes, and so is what is cut */
+
+    return 3 * ngx_http_eventbridge_dead_escaped(&s) + 8;
 }
 
 

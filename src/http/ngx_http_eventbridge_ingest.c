@@ -270,6 +270,20 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
         if (rc != NGX_OK) {
             goto failed;
         }
+
+        /* it takes more room than it said */
+
+        if (ngx_http_eventbridge_overloaded(elcf, emcf, job->body.len)) {
+            ngx_eb_stats_add(elcf->ingest->cells, NGX_EB_STATS_L_OVERLOAD, 1);
+
+            err.status = NGX_HTTP_SERVICE_UNAVAILABLE;
+            err.error = "overloaded";
+            err.message = "eventbridge_inflight is used up";
+            err.offset = -1;
+
+            rc = NGX_DECLINED;
+            goto failed;
+        }
     }
 
     if (ngx_http_eventbridge_job_facts(job, r) != NGX_OK) {

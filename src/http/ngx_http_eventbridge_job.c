@@ -265,6 +265,17 @@ ngx_http_eventbridge_job_prepare(ngx_http_eventbridge_job_t *job)
 void
 ngx_http_eventbridge_job_begin(ngx_http_eventbridge_job_t *job)
 {
+    ngx_http_eventbridge_worker_t  *w;
+
+    /* what is held counts, whether it is sent, waits, or is written down */
+
+    if (job->open) {
+        w = job->emcf->worker;
+        job->delivering = 1;
+        w->deliveries++;
+        w->bytes += job->body.len;
+    }
+
     if (job->open > job->condemned) {
         ngx_http_eventbridge_job_claim(job);
     }
@@ -743,9 +754,8 @@ ngx_http_eventbridge_job_condemn(ngx_http_eventbridge_job_t *job)
 static void
 ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
 {
-    ngx_uint_t                      n;
-    ngx_http_eventbridge_send_t    *send, **sends;
-    ngx_http_eventbridge_worker_t  *w;
+    ngx_uint_t                     n;
+    ngx_http_eventbridge_send_t   *send, **sends;
 
     for (n = 0; job->next_send < job->sends.nelts; n++) {
 
@@ -762,13 +772,6 @@ ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
 
         sends = job->sends.elts;
         sends[job->next_send++] = send;
-
-        if (!job->delivering) {
-            w = job->emcf->worker;
-            job->delivering = 1;
-            w->deliveries++;
-            w->bytes += job->body.len;
-        }
 
         ngx_http_eventbridge_job_send_begin(send);
 

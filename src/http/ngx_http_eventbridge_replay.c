@@ -182,8 +182,8 @@ ngx_http_eventbridge_replay_parse(ngx_http_eventbridge_replay_t *replay,
         || ngx_http_eventbridge_replay_member(&json, "form", replay->pool,
                                               &names.form)
            == NGX_ERROR
-        || ngx_http_eventbridge_replay_member(&json, "reason", replay->pool,
-                                              &line->reason)
+        || ngx_http_eventbridge_replay_member(&json, "scope", replay->pool,
+                                              &line->scope)
            == NGX_ERROR
         || ngx_http_eventbridge_replay_identity(&json, replay->pool,
                                                 &line->identity)
@@ -447,6 +447,7 @@ ngx_http_eventbridge_replay_fits(ngx_http_eventbridge_replay_t *replay,
            && line->ingest == first->ingest
            && line->destination == first->destination
            && line->form == first->form
+           && ngx_http_eventbridge_same(&line->scope, &first->scope)
            && !line->binary && !first->binary;
 }
 
@@ -466,9 +467,13 @@ ngx_http_eventbridge_replay_start(ngx_http_eventbridge_replay_t *replay)
 
     job->replay = 1;
     job->form = replay->lines[0].form;
-    job->scope = job->ingest->scope;
 
-    if (ngx_http_eventbridge_job_facts(job, replay->request) != NGX_OK
+    if (ngx_http_eventbridge_copy(job->pool, &job->scope,
+                                  replay->lines[0].scope.data
+                                      ? &replay->lines[0].scope
+                                      : &job->ingest->scope)
+        != NGX_OK
+        || ngx_http_eventbridge_job_facts(job, replay->request) != NGX_OK
         || ngx_http_eventbridge_replay_batch(replay) != NGX_OK
         || ngx_http_eventbridge_job_prepare(job) != NGX_OK
         || ngx_http_eventbridge_replay_keys(replay) != NGX_OK)
@@ -586,7 +591,8 @@ ngx_http_eventbridge_replay_events(ngx_http_eventbridge_replay_t *replay)
             || ngx_eb_batch_split(&json, job->pool, replay->nlines,
                                   &job->batch)
                != NGX_OK
-            || job->batch.nevents != replay->nlines)
+            || job->batch.nevents != replay->nlines
+            || ngx_http_eventbridge_key_ids(job, &json) != NGX_OK)
         {
             return NGX_ERROR;
         }

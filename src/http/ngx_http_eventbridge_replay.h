@@ -25,7 +25,7 @@ typedef struct {
     ngx_uint_t                number;       /* from 1 */
     ngx_str_t                 raw;
     ngx_str_t                 identity;     /* what makes it this very line */
-    ngx_str_t                 reason;
+    ngx_str_t                 scope;
     ngx_http_eventbridge_ingest_t  *ingest;
     ngx_uint_t                destination;
     ngx_uint_t                form;

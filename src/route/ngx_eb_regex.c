@@ -19,10 +19,11 @@
  * not stop the worker's other requests.
  */
 
-#define NGX_EB_REGEX_MATCH_LIMIT      100000
+#define NGX_EB_REGEX_MATCH_LIMIT      20000
 #define NGX_EB_REGEX_DEPTH_LIMIT      1000
 #define NGX_EB_REGEX_HEAP_LIMIT       1024            /* KB */
 #define NGX_EB_REGEX_MAX_SUBJECT      (64 * 1024)
+#define NGX_EB_REGEX_MAX_JIT          128
 #define NGX_EB_REGEX_JIT_STACK_START  (32 * 1024)
 #define NGX_EB_REGEX_JIT_STACK_MAX    (512 * 1024)
 
@@ -204,6 +205,12 @@ ngx_eb_regex_match(ngx_eb_regex_ctx_t *ctx, ngx_eb_regex_t *re,
 
     options = ngx_eb_regex_surrogates(p, subject->len) ? 0
                                                        : PCRE2_NO_UTF_CHECK;
+
+    /* what JIT does between two counts takes the longer the more there is */
+
+    if (subject->len > NGX_EB_REGEX_MAX_JIT) {
+        options |= PCRE2_NO_JIT;
+    }
 
     rc = pcre2_match(re->code, p, subject->len, 0, options, ctx->data,
                      ctx->match);

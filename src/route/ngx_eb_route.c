@@ -108,7 +108,18 @@ struct ngx_eb_route_memo_s {
     uint32_t                 *touched;      /* names that one event has */
     ngx_uint_t                ntouched;
     uint64_t                  stamp;
+    ngx_uint_t                costly;       /* matches of long strings that the
+                                               batch may still ask for */
 };
+
+
+/*
+ * What a batch may cost, however its strings are made: so many matches that hit
+ * a limit, and so many of strings that are longer than usual.
+ */
+#define NGX_EB_ROUTE_MAX_ERRORS   100
+#define NGX_EB_ROUTE_MAX_COSTLY   1000
+#define NGX_EB_ROUTE_LONG         128
 
 
 #define ngx_eb_route_length(text)  ((uint64_t) 1 << ((text)->len & 63))
@@ -130,8 +141,8 @@ static void ngx_eb_route_reach(ngx_eb_router_t *router,
     ngx_eb_route_memo_t *memo, ngx_eb_regex_ctx_t *ctx, ngx_str_t *source,
     ngx_str_t *type, ngx_eb_route_reach_t *reach);
 static void ngx_eb_route_evaluate(ngx_eb_router_t *router,
-    ngx_eb_regex_ctx_t *ctx, ngx_str_t *source, ngx_str_t *type,
-    ngx_uint_t words, ngx_eb_route_reach_t *reach);
+    ngx_eb_route_memo_t *memo, ngx_eb_regex_ctx_t *ctx, ngx_str_t *source,
+    ngx_str_t *type, ngx_eb_route_reach_t *reach);
 static ngx_int_t ngx_eb_route_event(ngx_eb_router_t *router,
     ngx_eb_route_memo_t *memo, ngx_eb_json_t *json, ngx_eb_batch_t *batch,
     ngx_uint_t n, ngx_eb_route_reach_t *reach, ngx_array_t *hits);
@@ -439,7 +450,7 @@ ngx_eb_route_batch(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
     ngx_array_t *hits, ngx_uint_t *errors)
 {
     ngx_str_t              empty, *source, *type;
-    ngx_uint_t             i;
+    ngx_uint_t             i, failed;
     ngx_eb_event_t        *event, *last;
     ngx_eb_route_reach_t   reach;
 
@@ -448,6 +459,8 @@ ngx_eb_route_batch(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
     ngx_memzero(&reach, sizeof(ngx_eb_route_reach_t));
 
     *errors = 0;
+    failed = 0;
+    memo->costly = NGX_EB_ROUTE_MAX_COSTLY;
 
     for (i = 0; i < batch->nevents; i++) {
         event = &batch->events[i];
@@ -455,6 +468,7 @@ ngx_eb_route_batch(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
         if (event->invalid) {
             continue;
         }
+
 
         /* most batches come from one source and are of one or two types */
 
@@ -469,6 +483,10 @@ ngx_eb_route_batch(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
 
             ngx_eb_route_reach(router, memo, ctx, source, type, &reach);
             last = event;
+
+            if (reach.error && ++failed > NGX_EB_ROUTE_MAX_ERRORS) {
+                return NGX_BUSY;
+            }
         }
 
         *errors += reach.error;
@@ -501,7 +519,7 @@ ngx_eb_route_reach(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
         || source->len + type->len > NGX_EB_ROUTE_MEMO_KEY)
     {
         reach->bits = memo->sets + NGX_EB_ROUTE_MEMO_SLOTS * memo->words;
-        ngx_eb_route_evaluate(router, ctx, source, type, memo->words, reach);
+        ngx_eb_route_evaluate(router, memo, ctx, source, type, reach);
         return;
     }
 
@@ -526,7 +544,7 @@ ngx_eb_route_reach(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
         return;
     }
 
-    ngx_eb_route_evaluate(router, ctx, source, type, memo->words, reach);
+    ngx_eb_route_evaluate(router, memo, ctx, source, type, reach);
 
     /* an answer that was cut short by a limit is for this event only */
 
@@ -542,18 +560,28 @@ ngx_eb_route_reach(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
 
 
 static void
-ngx_eb_route_evaluate(ngx_eb_router_t *router, ngx_eb_regex_ctx_t *ctx,
-    ngx_str_t *source, ngx_str_t *type, ngx_uint_t words,
+ngx_eb_route_evaluate(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
+    ngx_eb_regex_ctx_t *ctx, ngx_str_t *source, ngx_str_t *type,
     ngx_eb_route_reach_t *reach)
 {
     ngx_int_t        rc;
     ngx_uint_t       i;
     ngx_eb_route_t  *route;
 
-    ngx_memzero(reach->bits, words * sizeof(uint64_t));
+    ngx_memzero(reach->bits, memo->words * sizeof(uint64_t));
 
     reach->conditional = 0;
     reach->error = 0;
+
+    if (source->len > NGX_EB_ROUTE_LONG || type->len > NGX_EB_ROUTE_LONG) {
+
+        if (memo->costly == 0) {
+            reach->error = 1;
+            return;
+        }
+
+        memo->costly--;
+    }
 
     route = router->routes.elts;
 

@@ -72,7 +72,8 @@ ngx_eb_route_memo_t *ngx_eb_route_memo_create(ngx_pool_t *pool,
  * the order of routes.  Invalid events (event->invalid) have no hit, nor have
  * unmatched ones.  An event for which a regex hit a limit counts as not matched
  * by that route, and is counted in *errors, which is set and not added to.
- * NGX_OK, NGX_ERROR (no memory).
+ * NGX_OK; NGX_BUSY: too many of them, routing was given up; NGX_ERROR (no
+ * memory).
  */
 ngx_int_t ngx_eb_route_batch(ngx_eb_router_t *router,
     ngx_eb_route_memo_t *memo, ngx_eb_regex_ctx_t *ctx,

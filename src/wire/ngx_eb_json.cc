@@ -23,7 +23,7 @@ extern "C" {
 
 
 #define NGX_EB_JSON_MIN_CAPACITY  (64 * 1024)
-#define NGX_EB_JSON_MAX_DEPTH     1024
+#define NGX_EB_JSON_MAX_DEPTH     1025      /* 1024 and a container */
 
 /* parts of a text of which it is known whether they have an escape */
 #define NGX_EB_JSON_ESCAPED       4096

@@ -708,7 +708,7 @@ depths(void)
 
     for (i = 0; i < sizeof(limits) / sizeof(size_t); i++) {
 
-        limit = ngx_min(limits[i], 1024);
+        limit = ngx_min(limits[i], 1025);
 
         for (n = limit - 1; n <= limit + 1; n++) {
             memset(text, '[', n);
@@ -743,8 +743,8 @@ depths(void)
     memset(text + 10000, ']', 10000);
 
     ok(parse(text, 20000, 100000) == NGX_DECLINED
-       && err.code == NGX_EB_JSON_E_DEPTH && err.offset == 1024,
-       "no more than 1024 in any case");
+       && err.code == NGX_EB_JSON_E_DEPTH && err.offset == 1025,
+       "no more than 1025 in any case");
 
     memset(text, '[', 1);
     memset(text + 1, ' ', 2);
