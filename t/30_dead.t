@@ -22,7 +22,7 @@ use Test::EventBridge::Util qw/ read_file /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2)->plan(65);
+my $t = Test::EventBridge->new(workers => 2)->plan(66);
 my $m = $t->mock(1);
 my $n = $t->mock(2);
 
@@ -269,7 +269,7 @@ is($t->metric('eventbridge_destination_down_since_seconds',
 # a full disk
 
 SKIP: {
-    skip $why, 4 if defined $why;
+    skip $why, 5 if defined $why;
 
     forget();
     1 while fill();
@@ -278,6 +278,7 @@ SKIP: {
     $body = batch(event('poison', 9000), event('fine'));
     $res = post($port, '/full', $body);
     is($res->status(), 503, 'rule 13: a full disk: the sender keeps it');
+    is($res->json()->{error}, 'dead_letter_unavailable', 'rule 13: why');
 
     unlink "$full/filler";
 

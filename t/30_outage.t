@@ -23,7 +23,7 @@ use Test::EventBridge::Util qw/ read_file wait_for /;
 
 my $batches = $ENV{EB_FULL} ? 600 : 60;
 
-my $t = Test::EventBridge->new(workers => 2)->plan(14);
+my $t = Test::EventBridge->new(workers => 2)->plan(16);
 my $m = $t->mock(1);
 my $n = $t->mock(2);
 
@@ -68,6 +68,7 @@ $t->conf(<<'EOF2')->run();
         }
 
         location = /metrics { eventbridge_metrics; }
+        location = /health { eventbridge_health; }
     }
 EOF2
 
@@ -91,6 +92,12 @@ for my $i (1 .. $batches) {
 
 is_deeply(\%answers, { 200 => $batches }, 'rule 16: every batch is accepted');
 is(lines(), 1 + $batches * 10, 'rule 16: all of it is in the dead letter');
+
+my $health = get($port, '/health');
+is($health->status() . ' ' . $health->json()->{status}, '200 degraded',
+    'a destination that is down is a matter of degree');
+is(join(',', map { $_->{destination} } @{$health->json()->{down}}),
+    '/to/m,/to/n', 'and is named');
 
 $_->forget() for $m, $n;
 $m->accept();

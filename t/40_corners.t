@@ -19,7 +19,7 @@ use Test::EventBridge::Util qw/ now scaled wait_for /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 1)->plan(25);
+my $t = Test::EventBridge->new(workers => 1)->plan(31);
 my $m = $t->mock(1);
 my $n = $t->mock(2);
 
@@ -205,6 +205,19 @@ is(get($port, '/ready')->status(), 200, 'another request meanwhile');
 cmp_ok(now() - $before, '<', scaled(1), 'does not wait for all of them');
 is($c->response()->json()->{failed}, 5000, 'none is delivered');
 
+# many events with gaps between them, in the order of the batch
+
+$m->forget();
+my @order = map { $number++ } 1 .. 50;
+post($port, '/hash', '[' . join(',', map {
+    sprintf '{"id":"%d","source":"s"}', $_ } @order[grep { $_ % 3 } 0 .. 49])
+    . ']');
+$m->forget();
+post($port, '/hash', '[' . join(',', map {
+    sprintf '{"id":"%d","source":"s"}', $_ } @order) . ']');
+is_deeply([ $m->ids('/to/m') ], [ @order[grep { $_ % 3 == 0 } 0 .. 49] ],
+    'rule 17: order of the batch');
+
 # strings that are made to keep an expression busy
 
 $before = now();
@@ -251,7 +264,21 @@ ok($m->wait_held('/to/m', 16), '16 at a time');
 $before = now();
 $t->stop();
 cmp_ok(now() - $before, '<', scaled(10), 'what is cut starts nothing more');
-is($m->hits() - 3, 16, 'no further request');
+is($m->hits() - 2, 16, 'no further request');
+
+# files that would destroy one another
+
+for my $case ([ 'z.ckpt', 'eventbridge_audit_log' ],
+    [ './z.ckpt', 'eventbridge_audit_log' ], [ 'stats', 'access_log' ],
+    [ 'z.ckpt', 'eventbridge_dead_letter' ],
+    [ 'stats', 'eventbridge_dead_letter' ])
+{
+    my ($file, $directive) = @$case;
+    my ($status, $out) = $t->test_config(configuration(2, 64)
+        =~ s/(?=limit_req_zone)/$directive %%TESTDIR%%\/$file;\n/r);
+    like($out, qr/"\S+$file" is (the file of|to be two of)/,
+        "$directive $file");
+}
 
 ###############################################################################
 

@@ -103,14 +103,14 @@ my $port = $t->port(0);
 
 my $answers = storm('x');
 
-cmp_ok($answers->{503} // 0, '<=', 0.05 * $answers->{all}, 'few 503');
+cmp_ok($answers->{503} // 0, '<=', 0.05 * $answers->{all}, 'rule 7: few 503');
 is_deeply([ grep { !/^(200|503|all|cut)$/ } keys %$answers ], [],
     'no other answer');
 is($answers->{cut} // 0, 0, 'no answer is cut');
 
 my %seen = counts();
 is(keys %seen, $batches * 5, 'every event is delivered');
-is_deeply([ grep { $seen{$_} != 1 } keys %seen ], [], 'exactly once');
+is_deeply([ grep { $seen{$_} != 1 } keys %seen ], [], 'rule 6: exactly once');
 
 # again, and every 200 ms a worker dies
 
@@ -132,7 +132,7 @@ while (@kills < 4) {
 }
 
 %seen = counts();
-is(keys %seen, $storms * $batches * 5, 'with kills: none is missing');
+is(keys %seen, $storms * $batches * 5, 'rule 6: with kills: none is missing');
 
 # a repeat is of an event that was in flight when a worker died
 
@@ -155,7 +155,7 @@ for my $id (grep { @{$times{$_}} > 1 } keys %times) {
     }
 }
 
-is_deeply(\@unlabelled, [], 'repeats are of events in flight at a kill');
+is_deeply(\@unlabelled, [], 'rule 21: repeats are of what a kill hit');
 
 # two destinations, one is down
 
@@ -165,7 +165,7 @@ $mb->drop_idle();
 
 my $r = post($port, '/both', events('two', 3));
 
-is($r->status(), 503, 'one destination down');
+is($r->status(), 503, 'rule 18: one destination down');
 like($r->header('Retry-After'), qr/^[1-5]$/, 'Retry-After');
 is($r->json()->{error}, 'delivery_failed', 'error');
 is($r->json()->{destinations}{'/to/b'}{failed}, 3, 'which one');
@@ -196,7 +196,7 @@ is($ma->hits('/to/c'), 1, 'the new one gets them');
 is($mb->hits('/to/b'), 1, 'the missing one gets them');
 
 is(post($port, '/both', events('two', 3))->json()->{forwarded}, 3,
-    'an old event goes to the new destination');
+    'rule 4: an old one goes to the new destination');
 is_deeply([ map { $_->[0]->hits($_->[1]) }
     [ $ma, '/to/a' ], [ $mb, '/to/b' ], [ $ma, '/to/c' ] ], [ 0, 1, 2 ],
     'and only there');
@@ -226,7 +226,7 @@ $ma->clear();
 ok(wait_for(sub {
     $r = post($port, '/quick', events('late', 2));
     return $r->status() == 200;
-}), 'settled later');
+}), 'rule 20: settled later');
 is($r->json()->{duplicates}, 2, 'all duplicates');
 is($ma->hits('/to/a'), 1, 'one delivery');
 
@@ -258,7 +258,7 @@ for my $protocol ('HTTP/1.1', 'HTTP/2') {
         return $r->status() == 200;
     }), "$protocol: settled");
     is($r->json()->{duplicates}, 3, "$protocol: all duplicates");
-    is($ma->hits('/to/a'), 1, "$protocol: one delivery");
+    is($ma->hits('/to/a'), 1, "rule 20: $protocol: one delivery");
 }
 
 # a destination that takes three times claim_timeout
@@ -288,7 +288,7 @@ $t->allow_error('alert', qr/exited on signal 9/, maybe => 1);
 $t->kill_all();
 $t->run();
 is(post($port, '/v1/events', $three)->json()->{duplicates}, 12,
-    'kill -9 of all: marks are kept');
+    'rule 24: kill -9 of all: marks are kept');
 is(post($port, '/both', events('two', 3))->json()->{duplicates}, 3,
     'of all destinations');
 

@@ -130,7 +130,8 @@ my ($r, $n) = (undef, 0);
 for my $status (@good) {
     $m->queue('/to/m', { status => $status });
     my $body = event();
-    is(post($port, '/v1/events', $body)->status(), 200, "$status: delivered");
+    is(post($port, '/v1/events', $body)->status(), 200,
+        "rule 11: $status: delivered");
     is(post($port, '/v1/events', $body)->json()->{duplicates}, 1,
         "$status: marked");
 }

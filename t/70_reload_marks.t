@@ -268,7 +268,8 @@ $t->stop();
 my @before = facts();
 my ($code, $out) = $t->test_config(configuration());
 is($code, 0, 'nginx -t');
-is_deeply([ facts() ], \@before, 'nginx -t: same file, times and bytes');
+is_deeply([ facts() ], \@before,
+    'rule 24: nginx -t: same file, times and bytes');
 is_deeply([ grep { !/z\.ckpt$/ } glob "$file*" ], [], 'and no other file');
 
 # on_corrupt=reset
@@ -311,7 +312,7 @@ for my $case (
     $t->allow_error('alert', qr/"\S+z\.ckpt" is damaged and was renamed/);
     $t->metrics_forget()->run();
 
-    ok(wait_for(sub { glob "$file.corrupt-*" }), "$name: set aside");
+    ok(wait_for(sub { glob "$file.corrupt-*" }), "rule 25: $name: set aside");
 
     my ($aside) = glob "$file.corrupt-*";
     is((stat $aside)[1], $before[0], "$name: it is the damaged one");
@@ -409,7 +410,7 @@ is($ma->hits('/to/a'), 1, 'the other has them');
 
 $t->conf(configuration(both => 'eventbridge_route /to/c;
     eventbridge_route /to/b; eventbridge_route /to/a;'));
-ok($t->reload(), 'reload with the routes swapped');
+ok($t->reload(), 'rule 5: reload with the routes swapped');
 
 $mb->clear();
 $_->forget() for $ma, $mb;

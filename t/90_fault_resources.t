@@ -360,7 +360,7 @@ is_deeply([ map { $_->status() } @answers ], [ (503) x 6 ],
 is_deeply([ grep { $_->header('Retry-After') !~ /^[1-5]$/ } @answers ], [],
     'inflight: with Retry-After');
 is_deeply([ map { $_->json()->{error} } @answers ],
-    [ ('delivery_failed') x 6 ], 'inflight: says what');
+    [ ('overloaded') x 6 ], 'inflight: says what');
 is($t->metric('eventbridge_destination_saturated_events_total',
     destination => '/to/hang') - $saturated, 12, 'inflight: counted');
 

@@ -17,6 +17,8 @@
 #define NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE  1024
 
 
+static void ngx_http_eventbridge_log_refusal(ngx_http_request_t *r,
+    ngx_uint_t status, const char *message, ngx_int_t offset);
 static ngx_uint_t ngx_http_eventbridge_status(ngx_http_eventbridge_job_t *job);
 static void ngx_http_eventbridge_answer_body(ngx_http_eventbridge_job_t *job,
     ngx_uint_t status, ngx_eb_out_t *out);
@@ -53,6 +55,8 @@ ngx_http_eventbridge_refuse_request(ngx_http_request_t *r, ngx_uint_t status,
     if (buf == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    ngx_http_eventbridge_log_refusal(r, status, message, offset);
 
     ngx_eb_out_init(&out, buf, NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE);
 
@@ -143,6 +147,12 @@ ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job)
         body.len = out.pos - buf;
     }
 
+    if (status != NGX_HTTP_OK && status != NGX_HTTP_SERVICE_UNAVAILABLE) {
+        ngx_http_eventbridge_log_refusal(r, status, job->invalid
+                                         ? "some events are no events"
+                                         : "some events match no route", -1);
+    }
+
     rc = buf ? ngx_http_eventbridge_finish(r, status, retry, &body)
              : NGX_HTTP_INTERNAL_SERVER_ERROR;
 
@@ -192,6 +202,15 @@ ngx_http_eventbridge_answer_body(ngx_http_eventbridge_job_t *job,
                 : job->open
                     ? "timeout\",\"message\":"
                       "\"the delivery takes longer than the sender may wait"
+                : job->dead_error
+                    ? "dead_letter_unavailable\",\"message\":"
+                      "\"what cannot be delivered cannot be kept now"
+                : (job->saturated && !job->refused)
+                    ? "overloaded\",\"message\":"
+                      "\"eventbridge_inflight is used up by a destination"
+                : (job->failed == 0)
+                    ? "busy\",\"message\":"
+                      "\"other requests are delivering some of the events"
                 : "delivery_failed\",\"message\":"
                   "\"some events were not delivered, send them again";
 
@@ -401,6 +420,39 @@ ngx_http_eventbridge_finish(ngx_http_request_t *r, ngx_uint_t status,
 
     return ngx_http_eventbridge_respond(r, status,
                                         &ngx_http_eventbridge_json_type, body);
+}
+
+
+/*
+ * Senders do not send again what is refused, so that somebody should see it;
+ * once a second is enough.
+ */
+
+static void
+ngx_http_eventbridge_log_refusal(ngx_http_request_t *r, ngx_uint_t status,
+    const char *message, ngx_int_t offset)
+{
+    static time_t      last;
+    static ngx_uint_t  more;
+
+    if (last == ngx_time()) {
+        more++;
+        return;
+    }
+
+    if (offset >= 0) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "eventbridge: refused with %ui: %s, at offset %i, "
+                      "%ui more before", status, message, offset, more);
+
+    } else {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "eventbridge: refused with %ui: %s, %ui more before",
+                      status, message, more);
+    }
+
+    last = ngx_time();
+    more = 0;
 }
 
 

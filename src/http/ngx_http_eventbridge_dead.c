@@ -180,6 +180,7 @@ ngx_http_eventbridge_dead_write(ngx_http_eventbridge_dead_t *dead)
     }
 
     if (dead->pending == 0) {
+        dead->job->dead_error = 1;
         ngx_log_error(NGX_LOG_ERR, dead->job->log, dead->lines[0].record.err,
                       "eventbridge: dead letter \"%V\" takes nothing",
                       ngx_eb_log_path(dead->job->conf->dead_letter));
@@ -226,6 +227,7 @@ ngx_http_eventbridge_dead_done(ngx_http_eventbridge_dead_t *dead)
     }
 
     if (err) {
+        job->dead_error = 1;
         ngx_log_error(NGX_LOG_ERR, job->log, err,
                       "eventbridge: dead letter \"%V\" was not written, "
                       "location \"%V\", request id %V",

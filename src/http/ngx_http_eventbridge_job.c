@@ -325,6 +325,7 @@ ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job)
                      j++)
                 {
                     job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
+                    job->saturated = 1;
                     ngx_eb_stats_add(job->ingest->destinations[
                                                hits[j].destination].cells,
                                      NGX_EB_STATS_D_SATURATED, 1);
@@ -542,6 +543,7 @@ ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
 
         if (ngx_http_eventbridge_job_saturated(job, d)) {
             job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
+            job->saturated = 1;
             ngx_eb_stats_add(d->cells, NGX_EB_STATS_D_SATURATED, 1);
             failed++;
             continue;

@@ -409,6 +409,9 @@ struct ngx_http_eventbridge_job_s {
     ngx_uint_t                retry_after;
     unsigned                  delivering:1; /* counted in the worker */
     unsigned                  store_error:1;
+    unsigned                  dead_error:1;     /* of the dead letter */
+    unsigned                  saturated:1;      /* no room for a delivery */
+    unsigned                  refused:1;        /* by a destination */
     unsigned                  bisecting:1;
     unsigned                  has_token:1;
     unsigned                  cut:1;        /* nothing more is started */

@@ -18,6 +18,10 @@
 /* of a zone in the answer about health: 128 bytes, of which each can need 6 */
 #define NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH   1200
 
+/* so many destinations that are down, each with 3 names of 64 bytes */
+#define NGX_HTTP_EVENTBRIDGE_MAX_DOWN      16
+#define NGX_HTTP_EVENTBRIDGE_DOWN_HEALTH   (128 + 3 * 6 * 64)
+
 /* of the names of routes and destinations in an audit line */
 #define NGX_HTTP_EVENTBRIDGE_NAMES         256
 
@@ -38,6 +42,8 @@ static double ngx_http_eventbridge_figure(ngx_http_eventbridge_zone_t *zone,
 static ngx_int_t ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
     ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
     ngx_uint_t *nextra);
+static ngx_uint_t ngx_http_eventbridge_health_down(
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out);
 static ngx_int_t ngx_http_eventbridge_read_only(ngx_http_request_t *r);
 static void ngx_http_eventbridge_join(ngx_eb_out_t *out, ngx_uint_t first,
     ngx_str_t *name);
@@ -382,7 +388,8 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
 
     emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
 
-    size = 128 + emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH;
+    size = 128 + emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH
+           + NGX_HTTP_EVENTBRIDGE_MAX_DOWN * NGX_HTTP_EVENTBRIDGE_DOWN_HEALTH;
 
     buf = ngx_pnalloc(r->pool, size + 64);
     if (buf == NULL) {
@@ -430,6 +437,8 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
         ngx_eb_out_lit(&out, "}");
     }
 
+    ngx_eb_out_lit(&out, "],\"down\":[");
+    degraded |= ngx_http_eventbridge_health_down(emcf, &out);
     ngx_eb_out_lit(&out, "]}\n");
 
     ngx_eb_out_init(&head, buf, 64);
@@ -456,6 +465,47 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
                                                   : NGX_HTTP_OK,
                                         &ngx_http_eventbridge_health_type,
                                         &body);
+}
+
+
+/* destinations whose last answer was a failure; some of them, if many are */
+
+static ngx_uint_t
+ngx_http_eventbridge_health_down(ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_eb_out_t *out)
+{
+    int64_t                               since;
+    ngx_uint_t                            i, j, n;
+    ngx_http_eventbridge_ingest_t       **ingests;
+    ngx_http_eventbridge_destination_t   *d;
+
+    n = 0;
+    ingests = emcf->ingests.elts;
+
+    for (i = 0; i < emcf->ingests.nelts; i++) {
+
+        for (j = 0; j < ingests[i]->ndestinations; j++) {
+            d = &ingests[i]->destinations[j];
+            since = d->cells[NGX_EB_STATS_D_DOWN_SINCE];
+
+            if (since == 0 || n == NGX_HTTP_EVENTBRIDGE_MAX_DOWN) {
+                continue;
+            }
+
+            ngx_eb_out_raw(out, ",", n++ ? 1 : 0);
+            ngx_eb_out_lit(out, "{\"server\":");
+            ngx_eb_out_string(out, &ingests[i]->server, 64);
+            ngx_eb_out_lit(out, ",\"location\":");
+            ngx_eb_out_string(out, &ingests[i]->name, 64);
+            ngx_eb_out_lit(out, ",\"destination\":");
+            ngx_eb_out_string(out, &d->uri, 64);
+            ngx_eb_out_lit(out, ",\"since\":");
+            ngx_eb_out_time(out, since * 1000);
+            ngx_eb_out_lit(out, "}");
+        }
+    }
+
+    return n != 0;
 }
 
 

@@ -58,6 +58,8 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
         return;
     }
 
+    job->refused = 1;
+
     if (send->retry_after > job->retry_after) {
         job->retry_after = ngx_min(send->retry_after,
                                    NGX_HTTP_EVENTBRIDGE_MAX_RETRY);

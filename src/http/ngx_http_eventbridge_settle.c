@@ -131,12 +131,31 @@ ngx_http_eventbridge_settle_count(ngx_http_eventbridge_job_t *job,
 
     for (j = item->hit; j < item->hit + (ngx_uint_t) item->nhits; j++) {
 
-        cell = (item->state == NGX_HTTP_EVENTBRIDGE_DUPLICATE
-                || job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_ALREADY)
-                   ? NGX_EB_STATS_R_DUPLICATES
-               : (job->hit_states[j] == NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED)
-                   ? NGX_EB_STATS_R_FORWARDED
-               : NGX_EB_STATS_R_FAILED;
+        if (item->state == NGX_HTTP_EVENTBRIDGE_DUPLICATE) {
+            cell = NGX_EB_STATS_R_DUPLICATES;
+
+        } else {
+
+            switch (job->hit_states[j]) {
+
+            case NGX_HTTP_EVENTBRIDGE_HIT_ALREADY:
+                cell = NGX_EB_STATS_R_DUPLICATES;
+                break;
+
+            case NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED:
+                cell = NGX_EB_STATS_R_FORWARDED;
+                break;
+
+            case NGX_HTTP_EVENTBRIDGE_HIT_DEAD:
+            case NGX_HTTP_EVENTBRIDGE_HIT_FAILED:
+                cell = NGX_EB_STATS_R_FAILED;
+                break;
+
+            default:
+                /* nobody has asked the destination */
+                continue;
+            }
+        }
 
         ngx_http_eventbridge_count_route(job, hits[j].route, cell);
     }

@@ -18,6 +18,12 @@
 
 static ngx_int_t ngx_http_eventbridge_setup_zones(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf);
+static ngx_int_t ngx_http_eventbridge_setup_files(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf);
+static ngx_int_t ngx_http_eventbridge_setup_file(ngx_conf_t *cf,
+    ngx_array_t *files, ngx_str_t *path);
+static ngx_uint_t ngx_http_eventbridge_setup_known(ngx_array_t *files,
+    ngx_str_t *path);
 static ngx_int_t ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf,
     ngx_http_eventbridge_place_t *place);
@@ -116,7 +122,137 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
         }
     }
 
-    return ngx_http_eventbridge_setup_zones(cf, emcf);
+    if (ngx_http_eventbridge_setup_zones(cf, emcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_eventbridge_setup_files(cf, emcf);
+}
+
+
+/*
+ * A log that is written into a mapped file destroys it, and two kinds of
+ * content in one file are of use to nobody.
+ */
+
+static ngx_int_t
+ngx_http_eventbridge_setup_files(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf)
+{
+    ngx_uint_t                     i;
+    ngx_array_t                    files;
+    ngx_eb_log_t                 **logs;
+    ngx_list_part_t               *part;
+    ngx_open_file_t               *file;
+    ngx_http_eventbridge_zone_t  **zones;
+
+    if (ngx_array_init(&files, cf->temp_pool, 16, sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    zones = emcf->zones.elts;
+    logs = emcf->logs.elts;
+
+    for (i = 0; i < emcf->zones.nelts; i++) {
+        if (ngx_http_eventbridge_setup_file(cf, &files, &zones[i]->conf.path)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    for (i = 0; i < emcf->logs.nelts; i++) {
+        if (ngx_http_eventbridge_setup_file(cf, &files,
+                                            ngx_eb_log_path(logs[i]))
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_http_eventbridge_setup_file(cf, &files, &emcf->stats_file)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* nginx's logs may be the same as often as they like */
+
+    for (part = &cf->cycle->open_files.part; part; part = part->next) {
+        file = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (file[i].name.len
+                && ngx_http_eventbridge_setup_known(&files, &file[i].name))
+            {
+                ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                              "eventbridge: log \"%V\" is the file of a "
+                              "checkpoint, of a dead letter, or of the "
+                              "metrics", &file[i].name);
+                return NGX_ERROR;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_setup_file(ngx_conf_t *cf, ngx_array_t *files,
+    ngx_str_t *path)
+{
+    ngx_str_t  *file;
+
+    if (ngx_http_eventbridge_setup_known(files, path)) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "eventbridge: file \"%V\" is to be two of a checkpoint, "
+                      "a dead letter, and the metrics", path);
+        return NGX_ERROR;
+    }
+
+    file = ngx_array_push(files);
+    if (file == NULL) {
+        return NGX_ERROR;
+    }
+
+    *file = *path;
+
+    return NGX_OK;
+}
+
+
+/* by its name, or because it is the same file; names end with a zero */
+
+static ngx_uint_t
+ngx_http_eventbridge_setup_known(ngx_array_t *files, ngx_str_t *path)
+{
+    ngx_str_t        *file;
+    ngx_uint_t        i, there;
+    ngx_file_info_t   one, two;
+
+    file = files->elts;
+
+    there = ngx_file_info(path->data, &one) != NGX_FILE_ERROR
+            && ngx_is_file(&one);
+
+    for (i = 0; i < files->nelts; i++) {
+
+        if (ngx_http_eventbridge_same(&file[i], path)) {
+            return 1;
+        }
+
+        if (there
+            && ngx_file_info(file[i].data, &two) != NGX_FILE_ERROR
+            && one.st_dev == two.st_dev && one.st_ino == two.st_ino)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -717,7 +717,7 @@ full(void)
     ngx_eb_table_sample(&table, 4096, &s);
 
     ok(counters.evictions == 0 && counters.full > 800,
-       "claimed and partial marks are not evicted");
+       "rule 8: claimed and partial marks are not evicted");
     ok(s.slots == 64 && s.used > 50 && s.claimed > 10, "%d used, %d claimed",
        (int) s.used, (int) s.claimed);
 
@@ -765,7 +765,7 @@ full(void)
     crowd(1000);
     table.now = NOW - WINDOW;
     ok(claim(7777, 1, a) == NGX_EB_KEY_CLAIMED && counters.clock_fixes >= 32,
-       "future marks in full buckets are stamped anew");
+       "rule 9: future marks in full buckets are stamped anew");
     ok(counters.evict_age == 0, "and are young");
 }
 
@@ -798,7 +798,7 @@ fill(void)
         }
     }
 
-    ok(counters.evictions * 1000 < slots, "less than 0.1%% at 90%%");
+    ok(counters.evictions * 1000 < slots, "rule 23: less than 0.1%% at 90%%");
 
     missing = 0;
 
@@ -1291,7 +1291,7 @@ torn(size_t unit)
         bad += wrong(allowed, &seen);
     }
 
-    ok(bad == 0, "torn by %d bytes: no bit that was not committed",
+    ok(bad == 0, "rule 10: torn by %d bytes: no bit that was not committed",
        (int) unit);
     ok(seen > 1000, "of %d marks with bits", (int) seen);
 
