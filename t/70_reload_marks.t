@@ -24,7 +24,8 @@ use Test::EventBridge::Util qw/ child_pids now /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(149);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'info')
+    ->plan($> == 0 ? 159 : 154);
 
 my $ma = $t->mock(1);
 my $mb = $t->mock(2);
@@ -340,7 +341,11 @@ for my $case (
     [ 'foreign', sub { spew("%PDF-1.4\n" . 'x' x 100000) },
         qr/z\.ckpt" is not a checkpoint/ ],
     [ 'newer', sub { spew($good); patch(8, pack 'L', 1000) },
-        qr/z\.ckpt" has format version 1000, newer/ ])
+        qr/z\.ckpt" has format version 1000, newer/ ],
+    [ 'shared', sub { spew($good); link $file, "$file-too" },
+        qr/z\.ckpt" has another name/ ],
+    $> == 0 ? [ 'planted', sub { unlink "$file-too"; spew($good);
+        chown 4711, -1, $file }, qr/z\.ckpt" belongs to another user/ ] : ())
 {
     my ($name, $make, $re) = @$case;
 
@@ -357,6 +362,8 @@ for my $case (
         "$name: is left alone");
     is_deeply([ glob "$file.*" ], [], "$name: and nothing beside it");
 }
+
+unlink "$file-too", $file;
 
 # directories
 

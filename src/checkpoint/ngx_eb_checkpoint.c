@@ -185,7 +185,7 @@ ngx_eb_checkpoint_open(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
 
     cp->owner = -1;
 
-    owners = cp->header->constant.owners;
+    owners = cp->nowners;
 
     /* each starts at another slot, so that a slot rests before its next use */
 
@@ -604,7 +604,7 @@ ngx_eb_checkpoint_live(void *data, ngx_uint_t owner, uint32_t token)
     uint64_t                    beat, now;
     ngx_eb_checkpoint_owner_t  *slot;
 
-    if (owner >= cp->header->constant.owners) {
+    if (owner >= cp->nowners) {
         return 0;
     }
 

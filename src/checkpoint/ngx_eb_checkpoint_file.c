@@ -49,6 +49,8 @@ typedef struct {
 static ngx_int_t ngx_eb_checkpoint_layout(uint64_t size,
     ngx_eb_checkpoint_constant_t *c);
 static uint64_t ngx_eb_checkpoint_sum(ngx_eb_checkpoint_constant_t *c);
+static ngx_int_t ngx_eb_checkpoint_trusted(ngx_eb_checkpoint_try_t *try,
+    struct stat *st);
 static ngx_int_t ngx_eb_checkpoint_local(ngx_eb_checkpoint_try_t *try,
     ngx_fd_t fd);
 static ngx_int_t ngx_eb_checkpoint_validate(ngx_eb_checkpoint_try_t *try,
@@ -139,13 +141,9 @@ ngx_eb_checkpoint_test(ngx_eb_checkpoint_conf_t *conf, u_char *errstr,
         goto done;
     }
 
-    if (!S_ISREG(st.st_mode)) {
-        (void) ngx_eb_checkpoint_fail(&try, 0, "\"%V\" is not a file",
-                                      &conf->path);
-        goto done;
-    }
-
-    if (ngx_eb_checkpoint_local(&try, fd) != NGX_OK) {
+    if (ngx_eb_checkpoint_trusted(&try, &st) != NGX_OK
+        || ngx_eb_checkpoint_local(&try, fd) != NGX_OK)
+    {
         goto done;
     }
 
@@ -514,6 +512,32 @@ ngx_eb_checkpoint_same(ngx_fd_t fd, u_char *path)
 }
 
 
+/* a file that nobody else can go on writing to */
+
+static ngx_int_t
+ngx_eb_checkpoint_trusted(ngx_eb_checkpoint_try_t *try, struct stat *st)
+{
+    if (!S_ISREG(st->st_mode)) {
+        return ngx_eb_checkpoint_fail(try, 0, "\"%V\" is not a file",
+                                      &try->conf->path);
+    }
+
+    if (st->st_nlink > 1) {
+        return ngx_eb_checkpoint_fail(try, 0, "\"%V\" has another name, too",
+                                      &try->conf->path);
+    }
+
+    if (st->st_uid != geteuid() && st->st_uid != 0
+        && st->st_uid != (uid_t) try->conf->user)
+    {
+        return ngx_eb_checkpoint_fail(try, 0, "\"%V\" belongs to another "
+                                      "user", &try->conf->path);
+    }
+
+    return NGX_OK;
+}
+
+
 /*
  * A lock belongs to an open file, and the file that path names may change
  * until we have the lock: after each lock the name is looked at again.  path
@@ -559,13 +583,9 @@ ngx_eb_checkpoint_acquire(ngx_eb_checkpoint_t *cp,
                                               &try->conf->path);
             }
 
-            if (!S_ISREG(st.st_mode)) {
-                return ngx_eb_checkpoint_fail(try, 0,
-                                              "\"%V\" is not a file",
-                                              &try->conf->path);
-            }
-
-            if (ngx_eb_checkpoint_local(try, cp->fd) != NGX_OK) {
+            if (ngx_eb_checkpoint_trusted(try, &st) != NGX_OK
+                || ngx_eb_checkpoint_local(try, cp->fd) != NGX_OK)
+            {
                 return NGX_ERROR;
             }
 
@@ -1011,6 +1031,7 @@ ngx_eb_checkpoint_map(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try,
     }
 
     cp->size = c->size;
+    cp->nowners = c->owners;
     cp->header = (ngx_eb_checkpoint_header_t *) p;
     cp->owners = (ngx_eb_checkpoint_owner_t *) (p + c->owners_offset);
     cp->locks = (ngx_eb_checkpoint_lock_t *) (p + c->locks_offset);
@@ -1073,12 +1094,12 @@ ngx_eb_checkpoint_anew(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try)
         rc = pthread_mutex_init(&h->lock, &attr);
     }
 
-    for (i = 0; rc == 0 && i < h->constant.regions; i++) {
+    for (i = 0; rc == 0 && i < cp->table.regions; i++) {
         ngx_memzero(&cp->locks[i], sizeof(ngx_eb_checkpoint_lock_t));
         rc = pthread_mutex_init(&cp->locks[i].lock, &attr);
     }
 
-    for (i = 0; rc == 0 && i < h->constant.owners; i++) {
+    for (i = 0; rc == 0 && i < cp->nowners; i++) {
 
         slot = &cp->owners[i];
 

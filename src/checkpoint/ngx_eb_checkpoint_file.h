@@ -114,6 +114,8 @@ struct ngx_eb_checkpoint_s {
     ngx_log_t                 *log;
 
     size_t                     size;
+    uint32_t                   nowners;     /* as it was when it was checked:
+                                               what is mapped may change */
     ngx_fd_t                   fd;
     ngx_int_t                  owner;       /* -1: none */
     ngx_pid_t                  pid;         /* that took it */
