@@ -48,6 +48,8 @@ my %good = (
         . "eventbridge_one in [all](directives.md#of-all)\n",
     't/a.t' => "# Copyright (C) the ngx_http_eventbridge_module authors\n"
         . "wait_for(sub { 1 }); # no sleep(1) here\n",
+    't/b.t' => "# Copyright (C) the ngx_http_eventbridge_module authors\n"
+        . join('', map { "'rule $_: x'\n" } 1 .. 19, '19a', 20 .. 26),
 );
 
 # check, finding, file, what becomes of it: a text to append, or a sub
@@ -105,6 +107,7 @@ my @bad = (
     [ words => 'unfinished', $c, '/* TO' . "DO: all */\n" ],
     [ sleeps => 'sleeps', 't/a.t', 'sle' . "ep 1;\n" ],
     [ sleeps => 'sleeps', 't/lib/a.pm', 'usle' . "ep(10);\n" ],
+    [ rules => 'rule 19a', 't/b.t', sub { s/19a/19b/gr } ],
     [ sleeps => 'sleeps', 't/a.t', 'select un' . "def, undef, undef, 1;\n" ],
 );
 

@@ -23,7 +23,7 @@ use Test::EventBridge::Util qw/ read_file wait_for /;
 
 my $batches = $ENV{EB_FULL} ? 600 : 60;
 
-my $t = Test::EventBridge->new(workers => 2)->plan(16);
+my $t = Test::EventBridge->new(workers => 2)->plan(19);
 my $m = $t->mock(1);
 my $n = $t->mock(2);
 
@@ -112,10 +112,10 @@ ok(wait_for(sub { ($t->metric('eventbridge_dead_letter_waiting') // 0)
 ok(wait_for(sub { ($t->metric('eventbridge_dead_letter_records',
     file => "$dir/dead.jsonl") // 0) == 1 + $batches * 5 }, 30),
     'lines of the file');
-cmp_ok($t->metric('eventbridge_dead_letter_bytes',
-    file => "$dir/dead.jsonl"), '>', 1000, 'bytes of the file');
-cmp_ok($t->metric('eventbridge_dead_letter_oldest_age_seconds',
-    file => "$dir/dead.jsonl"), '>', 0, 'age of the file');
+ok(wait_for(sub { ($t->metric('eventbridge_dead_letter_bytes',
+    file => "$dir/dead.jsonl") // 0) > 1000 }), 'bytes of the file');
+ok(wait_for(sub { ($t->metric('eventbridge_dead_letter_oldest_age_seconds',
+    file => "$dir/dead.jsonl") // 0) > 0 }), 'age of the file');
 
 # the worker that does it dies, and another one takes over
 
@@ -146,6 +146,28 @@ is_deeply(\%seen, { 1 => $batches * 10 }, 'rule 16: each event once');
 $_->forget() for $m, $n;
 is(post($port, '/v1/events', batch(2))->json()->{forwarded}, 2,
     'rule 16: life goes on');
+
+# an event of the outage that its destination refuses for good
+
+$n->refuse();
+$n->drop_idle();
+my $first = $number;
+post($port, '/v1/events', batch(9));
+$n->set('/to/n', status => 400, match => sprintf '"id":"%d"', $first + 3);
+$n->forget();
+$n->accept();
+
+ok(wait_for(sub { lines() == 2 }, 60), 'rule 16: the others are delivered');
+is_deeply([ map { $_->{eventId} } grep { $_->{reason} eq 'unavailable' }
+    map { $json->decode($_) } split /\n/, read_file("$dir/dead.jsonl") ],
+    [ $first + 3 ], 'rule 16: that one stays');
+
+my $before = $t->metric('eventbridge_destination_events_failed_total',
+    destination => '/to/m');
+$m->set('/to/m', status => 422, match => sprintf '"id":"%d"', $number + 1);
+post($port, '/v1/events', batch(8));
+is($t->metric('eventbridge_destination_events_failed_total',
+    destination => '/to/m') - $before, 1, 'a search counts one failure');
 
 ###############################################################################
 

@@ -90,6 +90,7 @@ static ngx_eb_checkpoint_fs_t  ngx_eb_checkpoint_remote[] = {
     { 0x0000564c, "ncp" },
     { 0x0bd00bd0, "lustre" },
     { 0x47504653, "gpfs" },
+    { 0x01021997, "9p" },
     { 0, NULL }
 };
 

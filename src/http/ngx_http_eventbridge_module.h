@@ -640,6 +640,10 @@ void ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send);
 void ngx_http_eventbridge_finish_hits(ngx_http_eventbridge_job_t *job,
     uint32_t *list, ngx_uint_t nlist, ngx_uint_t state);
 
+/* is it an answer that condemns a single event? */
+ngx_uint_t ngx_http_eventbridge_permanent_status(
+    ngx_http_eventbridge_loc_conf_t *conf, ngx_uint_t status);
+
 /* as the store's operation; keys must live until the job ends */
 void ngx_http_eventbridge_commit(ngx_http_eventbridge_job_t *job,
     ngx_eb_store_key_t *keys, ngx_uint_t n);

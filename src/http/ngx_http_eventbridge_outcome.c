@@ -21,8 +21,6 @@ static void ngx_http_eventbridge_outcome_up(
     ngx_http_eventbridge_destination_t *d);
 static ngx_uint_t ngx_http_eventbridge_outcome_down(
     ngx_http_eventbridge_send_t *send);
-static ngx_uint_t ngx_http_eventbridge_permanent_status(
-    ngx_http_eventbridge_send_t *send);
 static ngx_int_t ngx_http_eventbridge_bisect(
     ngx_http_eventbridge_send_t *send);
 static void ngx_http_eventbridge_outcome_item(
@@ -52,6 +50,8 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
     }
 
     if (send->delivered) {
+        ngx_eb_stats_add(send->destination->cells, NGX_EB_STATS_D_FORWARDED,
+                         send->nhits);
         ngx_http_eventbridge_outcome_up(send->destination);
         ngx_http_eventbridge_finish_hits(job, send->hits, send->nhits,
                                          NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED);
@@ -67,7 +67,7 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
 
     reason = NULL;
 
-    if (ngx_http_eventbridge_permanent_status(send)) {
+    if (ngx_http_eventbridge_permanent_status(conf, send->status)) {
 
         /* whoever refuses an event is there to take another one */
 
@@ -85,6 +85,9 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
     } else if (!send->local && ngx_http_eventbridge_outcome_down(send)) {
         reason = "unavailable";
     }
+
+    ngx_eb_stats_add(send->destination->cells, NGX_EB_STATS_D_FAILED,
+                     send->nhits);
 
     /* what comes from a dead letter stays there: rule 15 */
 
@@ -115,9 +118,6 @@ ngx_http_eventbridge_outcome_stats(ngx_http_eventbridge_send_t *send)
            : NGX_EB_STATS_D_NO_STATUS;
 
     ngx_eb_stats_add(cells, cell, 1);
-    ngx_eb_stats_add(cells, send->delivered ? NGX_EB_STATS_D_FORWARDED
-                                            : NGX_EB_STATS_D_FAILED,
-                     send->nhits);
     ngx_eb_stats_add(cells, NGX_EB_STATS_D_BYTES, send->bytes);
     ngx_eb_stats_observe_latency(cells, (int64_t) (ngx_msec_t)
                                         (ngx_current_msec - send->start));
@@ -174,21 +174,22 @@ ngx_http_eventbridge_outcome_down(ngx_http_eventbridge_send_t *send)
 
 /* rule 12 */
 
-static ngx_uint_t
-ngx_http_eventbridge_permanent_status(ngx_http_eventbridge_send_t *send)
+ngx_uint_t
+ngx_http_eventbridge_permanent_status(ngx_http_eventbridge_loc_conf_t *conf,
+    ngx_uint_t status)
 {
     ngx_uint_t  i, *codes;
 
     /* several events may be too much at once, each of them is not */
 
-    if (send->status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+    if (status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
         return 1;
     }
 
-    codes = send->job->conf->permanent->elts;
+    codes = conf->permanent->elts;
 
-    for (i = 0; i < send->job->conf->permanent->nelts; i++) {
-        if (codes[i] == send->status) {
+    for (i = 0; i < conf->permanent->nelts; i++) {
+        if (codes[i] == status) {
             return 1;
         }
     }

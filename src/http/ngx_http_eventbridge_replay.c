@@ -10,6 +10,9 @@
 #include "ngx_http_eventbridge_replay.h"
 
 
+/* in which culprits are looked for, ms */
+#define NGX_HTTP_EVENTBRIDGE_REPLAY_TIME   60000
+
 /* in the keys of replayed lines, where others have their scope */
 #define NGX_HTTP_EVENTBRIDGE_REPLAY_SCOPE  "eventbridge replay"
 
@@ -466,6 +469,7 @@ ngx_http_eventbridge_replay_start(ngx_http_eventbridge_replay_t *replay)
     replay->job = job;
 
     job->replay = 1;
+    job->deadline = ngx_current_msec + NGX_HTTP_EVENTBRIDGE_REPLAY_TIME;
     job->form = replay->lines[0].form;
 
     if (ngx_http_eventbridge_copy(job->pool, &job->scope,

@@ -16,6 +16,7 @@
 #define NGX_HTTP_EVENTBRIDGE_OUTAGE_TICK   1000     /* ms */
 #define NGX_HTTP_EVENTBRIDGE_OUTAGE_PACE   20       /* between two requests */
 #define NGX_HTTP_EVENTBRIDGE_OUTAGE_WAIT   (60 * 1000)  /* at most */
+#define NGX_HTTP_EVENTBRIDGE_OUTAGE_NEW    (10 * 1000)  /* when lines come */
 
 /* seconds after which a silent worker has lost its office */
 #define NGX_HTTP_EVENTBRIDGE_OUTAGE_LEASE  5
@@ -62,6 +63,7 @@ typedef struct {
     uint64_t                 *done;
     ngx_uint_t                ndone;
     ngx_uint_t                seen;         /* lines of outages in this pass */
+    uint64_t                  records;      /* of the file, at its end */
 } ngx_http_eventbridge_outage_t;
 
 
@@ -311,12 +313,6 @@ ngx_http_eventbridge_outage_due(ngx_http_eventbridge_outage_t *o)
 {
     ngx_eb_log_figures_t  figures;
 
-    if (o->wait
-        && (ngx_msec_t) (ngx_current_msec - o->last) < o->wait)
-    {
-        return 0;
-    }
-
     /* asked for again and again, the figures are a second old at most */
 
     if (ngx_eb_log_figures(o->log, &figures) != NGX_OK
@@ -326,7 +322,16 @@ ngx_http_eventbridge_outage_due(ngx_http_eventbridge_outage_t *o)
         return 0;
     }
 
-    return 1;
+    /* what is new has not been tried in vain */
+
+    if (figures.records > o->records) {
+        o->wait = ngx_min(o->wait, NGX_HTTP_EVENTBRIDGE_OUTAGE_NEW);
+    }
+
+    o->records = figures.records;
+
+    return o->wait == 0
+           || (ngx_msec_t) (ngx_current_msec - o->last) >= o->wait;
 }
 
 
@@ -572,7 +577,13 @@ ngx_http_eventbridge_outage_sent(ngx_http_eventbridge_replay_t *replay)
             continue;
         }
 
-        o->down[line->ingest->destinations[line->destination].index] = 1;
+        /* one that refuses an event for good takes others */
+
+        if (!ngx_http_eventbridge_permanent_status(replay->job->conf,
+                                              replay->job->hit_status[i]))
+        {
+            o->down[line->ingest->destinations[line->destination].index] = 1;
+        }
     }
 
     if (!ngx_exiting) {

@@ -47,6 +47,7 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
     ngx_uint_t                         i;
     ngx_eb_log_t                     **logs;
     ngx_eb_audit_t                   **audits;
+    ngx_eb_log_figures_t               figures;
     ngx_http_eventbridge_zone_t      **zones;
     ngx_http_eventbridge_main_conf_t  *emcf;
 
@@ -90,6 +91,9 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
         if (ngx_eb_log_start(logs[i], cycle) != NGX_OK) {
             return NGX_ERROR;
         }
+
+        /* so that they are known when somebody asks */
+        (void) ngx_eb_log_figures(logs[i], &figures);
     }
 
     ngx_http_eventbridge_outage_init_process(cycle, emcf);

@@ -50,7 +50,12 @@ our %CHECKS = (
     paths => \&paths,
     words => \&words,
     sleeps => \&sleeps,
+    rules => \&rules,
 );
+
+# the rules of delivery: what "nothing is lost" means, by number
+
+our @RULES = (1 .. 19, '19a', 20 .. 26);
 
 ###############################################################################
 
@@ -475,6 +480,19 @@ sub sleeps {
     }
 
     return @found;
+}
+
+# Each rule of delivery is in the name of a test, as "rule 12: what it says".
+
+sub rules {
+    my ($tree) = @_;
+
+    my $text = join "\n", map { $tree->{$_} }
+        grep { m,^t/(?:[^/]+\.t|unit/.+\.c)$, && $_ ne 't/00_static.t' }
+        sort keys %$tree;
+
+    return map { "no test is named after rule $_" }
+        grep { $text !~ /["']rule $_: / } @RULES;
 }
 
 ###############################################################################

@@ -7,16 +7,18 @@
  */
 
 /* sources: src/checkpoint/ngx_eb_checkpoint.c src/checkpoint/ngx_eb_checkpoint_file.c src/checkpoint/ngx_eb_table.c */
-/* libs: -lpthread */
+/* libs: -lpthread -ldl */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include "shim.h"
 #include "ngx_eb_checkpoint.h"
@@ -48,6 +50,7 @@ typedef struct {
 } chaos_t;
 
 
+static void network(void);
 static ngx_eb_checkpoint_t *attach(void);
 static ngx_eb_checkpoint_t *opened(void);
 static void detach(ngx_eb_checkpoint_t *cp);
@@ -96,6 +99,66 @@ static ngx_eb_checkpoint_t       *cps[64];
 static ngx_eb_store_key_t         k;
 static ngx_eb_checkpoint_conf_t   conf;
 static ngx_eb_checkpoint_facts_t  facts;
+
+
+/* what the file system says to be; 0: what it is */
+
+static unsigned long  magic;
+
+
+int
+fstatfs(int fd, struct statfs *buf)
+{
+    int  rc, (*next)(int, struct statfs *);
+
+    *(void **) &next = dlsym(RTLD_NEXT, "fstatfs");
+
+    rc = next(fd, buf);
+
+    if (magic) {
+        buf->f_type = (__typeof__(buf->f_type)) magic;
+    }
+
+    return rc;
+}
+
+
+static void
+network(void)
+{
+    size_t                i;
+    ngx_eb_checkpoint_t  *cp;
+
+    /* NFS, SMB2, CIFS, 9p, Ceph, AFS: of linux/magic.h and the like */
+
+    static const unsigned long  types[] = {
+        0x6969, 0xfe534d42, 0xff534d42, 0x01021997, 0x00c36400, 0x5346414f
+    };
+
+    for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+
+        magic = types[i];
+        ok(attach() == NULL && strstr((char *) errstr, "network file system"),
+           "rule 26: %s", errstr);
+
+        magic = 0;
+        cp = attach();
+        ok(cp != NULL, "rule 26: a file of this host");
+
+        magic = types[i];
+        ok(ngx_eb_checkpoint_test(&conf, errstr, sizeof(errstr), &err)
+           == NGX_ERROR && strstr((char *) errstr, "network file system"),
+           "rule 26: -t: %s", errstr);
+
+        magic = 0;
+
+        if (cp) {
+            detach(cp);
+        }
+
+        wipe();
+    }
+}
 
 
 static ngx_eb_checkpoint_t *
@@ -493,6 +556,8 @@ configurations(void)
     ok(ngx_eb_checkpoint_test(&conf, errstr, sizeof(errstr), &err)
        == NGX_ERROR && err == ELOOP, "-t: %s", errstr);
     wipe();
+
+    network();
 
     put(0, "hello, I am a letter", 20);
     ok(attach() == NULL && strstr((char *) errstr, "not a checkpoint"),
