@@ -22,7 +22,7 @@ use Test::EventBridge::Util qw/ read_file /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2)->plan(66);
+my $t = Test::EventBridge->new(workers => 2)->plan(67);
 my $m = $t->mock(1);
 my $n = $t->mock(2);
 
@@ -34,6 +34,8 @@ chmod 0777, $full;
 $t->conf(<<'EOF2')->run();
     eventbridge_checkpoint_zone zone=z:1m path=%%TESTDIR%%/z.ckpt;
     eventbridge_stats_file %%TESTDIR%%/stats;
+
+    log_format dead '$eventbridge_result $eventbridge_dead';
 
     upstream m { server 127.0.0.1:%%PORT_1%%; keepalive 32; }
     upstream n { server 127.0.0.1:%%PORT_2%%; keepalive 32; }
@@ -51,6 +53,7 @@ $t->conf(<<'EOF2')->run();
 
         location = /v1/events {
             eventbridge_ingest;
+            access_log %%TESTDIR%%/dead.log dead;
             eventbridge_audit_log %%TESTDIR%%/audit.log;
             eventbridge_route /to/m;
         }
@@ -297,6 +300,9 @@ is($t->metric('eventbridge_events_dead_total', location => '/v1/events'),
 
 $t->stop();
 undisk($full) if !defined $why;
+
+like(read_file($t->testdir() . '/dead.log'), qr/\Aaccepted 1\n/,
+    'a variable of the access log');
 
 my %actions;
 $actions{$_->{action}}++ for @{[ $t->audit_lines('audit.log') ]};

@@ -124,6 +124,7 @@ ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job)
     ctx->forwarded = job->forwarded;
     ctx->duplicates = job->duplicates;
     ctx->dropped = job->dropped;
+    ctx->dead = job->dead;
     ctx->result = (status == NGX_HTTP_OK)
                       ? NGX_HTTP_EVENTBRIDGE_RESULT_ACCEPTED
                   : (job->forwarded || job->duplicates || job->dropped

@@ -453,6 +453,7 @@ struct ngx_http_eventbridge_ctx_s {
     ngx_uint_t                forwarded;
     ngx_uint_t                duplicates;
     ngx_uint_t                dropped;
+    ngx_uint_t                dead;
     ngx_str_t                 sender;       /* by eventbridge_auth */
     unsigned                  answered:1;
     unsigned                  replaced:1;   /* nginx's own error page, by

@@ -54,6 +54,11 @@ static ngx_http_variable_t  ngx_http_eventbridge_vars[] = {
       offsetof(ngx_http_eventbridge_ctx_t, dropped),
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
+    { ngx_string("eventbridge_dead"), NULL,
+      ngx_http_eventbridge_variable_number,
+      offsetof(ngx_http_eventbridge_ctx_t, dead),
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
     { ngx_string("eventbridge_sender"), NULL,
       ngx_http_eventbridge_variable_sender, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
