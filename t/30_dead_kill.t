@@ -184,9 +184,11 @@ for my $at (qw/ write sync mark answer /) {
         map { @$_ } grep { !grep { $_->{kind} eq 'poison' } @$_ }
         map { $_->json()->{events} } $m->requests();
 
-    is(join(',', map { "$_:$taken{$_}" } sort keys %taken),
-        join(',', map { "$at-$_:1" } 0, 1, 3, 4),
-        "rule 13: $at: the others are delivered, once");
+    # what was in flight beside it may come twice: rule 21
+
+    is(join(',', grep { $taken{$_} <= 2 } sort keys %taken),
+        join(',', map { "$at-$_" } 0, 1, 3, 4),
+        "rule 13: $at: the others are delivered");
 
     my @dead = grep { $_->{eventId} eq "$at-2" } dead();
     cmp_ok(scalar @dead, '>=', 1, "rule 13: $at: it is in the dead letter");

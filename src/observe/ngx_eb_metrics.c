@@ -45,9 +45,9 @@ static void ngx_eb_stats_observe(ngx_eb_stats_cell_t *cells, ngx_uint_t first,
     const ngx_eb_stats_histogram_t *histogram, int64_t value);
 static ngx_uint_t ngx_eb_stats_bucket(
     const ngx_eb_stats_histogram_t *histogram, int64_t value);
-static size_t ngx_eb_stats_estimate(ngx_eb_stats_slot_t **list, ngx_uint_t n,
+static size_t ngx_eb_stats_estimate(ngx_eb_stats_series_t *list, ngx_uint_t n,
     ngx_eb_stats_extra_t *extra, ngx_uint_t nextra);
-static void ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_slot_t **list,
+static void ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_series_t *list,
     ngx_uint_t n);
 static void ngx_eb_stats_print_extra(ngx_eb_out_t *out,
     ngx_eb_stats_extra_t *extra, ngx_uint_t n);
@@ -56,7 +56,7 @@ static void ngx_eb_stats_print_head(ngx_eb_out_t *out, const char *name,
 static void ngx_eb_stats_print_name(ngx_eb_out_t *out, const char *name,
     const char *suffix, ngx_str_t *labels, const char *label, const char *le);
 static void ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
-    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_slot_t *slot,
+    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_series_t *series,
     ngx_str_t *labels);
 static void ngx_eb_stats_print_double(ngx_eb_out_t *out, double value);
 static void ngx_eb_stats_text(ngx_eb_out_t *out, const char *text);
@@ -401,23 +401,24 @@ ngx_int_t
 ngx_eb_stats_render(ngx_eb_stats_t *stats, ngx_pool_t *pool,
     ngx_eb_stats_extra_t *extra, ngx_uint_t nextra, ngx_str_t *text)
 {
-    size_t                 size;
-    u_char                *start;
-    ngx_uint_t             n;
-    ngx_eb_out_t           out;
-    ngx_eb_stats_slot_t  **list;
+    size_t                  size;
+    u_char                 *start;
+    ngx_uint_t              n;
+    ngx_eb_out_t            out;
+    ngx_eb_stats_series_t  *list;
 
     list = NULL;
     n = 0;
 
     if (stats) {
         list = ngx_palloc(pool,
-                          NGX_EB_STATS_SLOTS * sizeof(ngx_eb_stats_slot_t *));
-        if (list == NULL) {
+                          NGX_EB_STATS_SLOTS * sizeof(ngx_eb_stats_series_t));
+
+        if (list == NULL
+            || ngx_eb_stats_gather(stats, pool, list, &n) != NGX_OK)
+        {
             return NGX_ERROR;
         }
-
-        n = ngx_eb_stats_gather(stats, list);
     }
 
     size = ngx_eb_stats_estimate(list, n, extra, nextra);
@@ -456,7 +457,7 @@ ngx_eb_stats_render(ngx_eb_stats_t *stats, ngx_pool_t *pool,
 /* one allocation should do; when it does not, the caller doubles it */
 
 static size_t
-ngx_eb_stats_estimate(ngx_eb_stats_slot_t **list, ngx_uint_t n,
+ngx_eb_stats_estimate(ngx_eb_stats_series_t *list, ngx_uint_t n,
     ngx_eb_stats_extra_t *extra, ngx_uint_t nextra)
 {
     size_t                        size, names[NGX_EB_STATS_KINDS];
@@ -483,8 +484,8 @@ ngx_eb_stats_estimate(ngx_eb_stats_slot_t **list, ngx_uint_t n,
     }
 
     for (i = 0; i < n; i++) {
-        k = list[i]->kind;
-        size += names[k] + lines[k] * list[i]->len;
+        k = list[i].kind;
+        size += names[k] + lines[k] * list[i].labels.len;
     }
 
     for (i = 0; i < nextra; i++) {
@@ -497,14 +498,13 @@ ngx_eb_stats_estimate(ngx_eb_stats_slot_t **list, ngx_uint_t n,
 
 
 static void
-ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_slot_t **list,
+ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_series_t *list,
     ngx_uint_t n)
 {
     int64_t                       value;
-    ngx_str_t                     labels;
     const char                   *last;
     ngx_uint_t                    i, k;
-    ngx_eb_stats_slot_t          *slot;
+    ngx_eb_stats_series_t        *series;
     const ngx_eb_stats_metric_t  *metric;
 
     last = "";
@@ -513,9 +513,9 @@ ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_slot_t **list,
         metric = &ngx_eb_stats_metrics[i];
 
         for (k = 0; k < n; k++) {
-            slot = list[k];
+            series = &list[k];
 
-            if (slot->kind != (uint32_t) metric->kind) {
+            if (series->kind != (uint32_t) metric->kind) {
                 continue;
             }
 
@@ -525,18 +525,16 @@ ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_slot_t **list,
                                         metric->help);
             }
 
-            labels.len = slot->len;
-            labels.data = slot->labels;
-
             if (metric->histogram) {
-                ngx_eb_stats_print_histogram(out, metric, slot, &labels);
+                ngx_eb_stats_print_histogram(out, metric, series,
+                                             &series->labels);
                 continue;
             }
 
-            ngx_eb_stats_print_name(out, metric->name, "", &labels,
+            ngx_eb_stats_print_name(out, metric->name, "", &series->labels,
                                     metric->label, NULL);
 
-            value = slot->cells[metric->cell];
+            value = series->cells[metric->cell];
 
             if (metric->msec) {
                 ngx_eb_out_ms(out, value);
@@ -642,7 +640,7 @@ ngx_eb_stats_print_name(ngx_eb_out_t *out, const char *name,
 
 static void
 ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
-    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_slot_t *slot,
+    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_series_t *series,
     ngx_str_t *labels)
 {
     int64_t                          count, sum;
@@ -654,7 +652,7 @@ ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
     count = 0;
 
     for (i = 0; i <= histogram->n; i++) {
-        count += slot->cells[metric->cell + i];
+        count += series->cells[metric->cell + i];
 
         ngx_eb_stats_print_name(out, metric->name, "_bucket", labels,
                                 metric->label,
@@ -664,7 +662,7 @@ ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
         ngx_eb_out_lit(out, "\n");
     }
 
-    sum = slot->cells[metric->cell + histogram->n + 1];
+    sum = series->cells[metric->cell + histogram->n + 1];
 
     ngx_eb_stats_print_name(out, metric->name, "_sum", labels, metric->label,
                             NULL);

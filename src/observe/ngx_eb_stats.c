@@ -121,7 +121,8 @@ static void ngx_eb_stats_unlock(ngx_eb_stats_t *stats);
 static uint64_t ngx_eb_stats_check(uint32_t kind, ngx_str_t *labels);
 static size_t ngx_eb_stats_fit(u_char *dst, ngx_str_t *labels);
 static size_t ngx_eb_stats_cut(u_char *value, size_t len);
-static ngx_uint_t ngx_eb_stats_ready(ngx_eb_stats_slot_t *slot);
+static ngx_uint_t ngx_eb_stats_ready(ngx_eb_stats_slot_t *slot,
+    ngx_eb_stats_series_t *series, u_char *buf, uint64_t *check);
 static void ngx_eb_stats_publish(ngx_eb_stats_slot_t *slot, uint32_t kind,
     ngx_str_t *labels, uint64_t check);
 static ngx_eb_stats_slot_t *ngx_eb_stats_find(ngx_eb_stats_t *stats,
@@ -640,9 +641,12 @@ ngx_eb_stats_init_mutex(ngx_eb_stats_header_t *header, ngx_err_t *err)
 static void
 ngx_eb_stats_recover(ngx_eb_stats_t *stats)
 {
-    uint32_t              used;
-    ngx_uint_t            i;
-    ngx_eb_stats_slot_t  *slot;
+    u_char                  buf[NGX_EB_STATS_LABELS];
+    uint32_t                used;
+    uint64_t                check;
+    ngx_uint_t              i;
+    ngx_eb_stats_slot_t    *slot;
+    ngx_eb_stats_series_t   series;
 
     used = 0;
 
@@ -653,7 +657,7 @@ ngx_eb_stats_recover(ngx_eb_stats_t *stats)
             continue;
         }
 
-        if (!ngx_eb_stats_ready(slot)) {
+        if (!ngx_eb_stats_ready(slot, &series, buf, &check)) {
             ngx_memzero(slot, sizeof(ngx_eb_stats_slot_t));
             continue;
         }
@@ -892,22 +896,48 @@ ngx_eb_stats_cut(u_char *value, size_t len)
 }
 
 
-static ngx_uint_t
-ngx_eb_stats_ready(ngx_eb_stats_slot_t *slot)
-{
-    ngx_str_t  labels;
+/*
+ * Is it a series?  Then what it is about is in series, its labels in buf
+ * (NGX_EB_STATS_LABELS bytes), and its check in *check.  Each is read once, for
+ * whoever can open the file can change it.
+ */
 
-    if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != NGX_EB_STATS_READY
-        || slot->kind >= NGX_EB_STATS_KINDS
-        || slot->len > NGX_EB_STATS_LABELS)
+static ngx_uint_t
+ngx_eb_stats_ready(ngx_eb_stats_slot_t *slot, ngx_eb_stats_series_t *series,
+    u_char *buf, uint64_t *check)
+{
+    ngx_uint_t  i;
+
+    if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != NGX_EB_STATS_READY)
     {
         return 0;
     }
 
-    labels.len = slot->len;
-    labels.data = slot->labels;
+    series->kind = __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);
+    series->labels.len = __atomic_load_n(&slot->len, __ATOMIC_RELAXED);
 
-    return slot->check == ngx_eb_stats_check(slot->kind, &labels);
+    if (series->kind >= NGX_EB_STATS_KINDS
+        || series->labels.len > NGX_EB_STATS_LABELS)
+    {
+        return 0;
+    }
+
+    ngx_memcpy(buf, slot->labels, series->labels.len);
+
+    /* labels are escaped: one of these would be a line of its own */
+
+    for (i = 0; i < series->labels.len; i++) {
+        if (buf[i] < 0x20) {
+            return 0;
+        }
+    }
+
+    series->labels.data = buf;
+    series->cells = slot->cells;
+
+    *check = ngx_eb_stats_check(series->kind, &series->labels);
+
+    return __atomic_load_n(&slot->check, __ATOMIC_RELAXED) == *check;
 }
 
 
@@ -960,28 +990,24 @@ ngx_eb_stats_find(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
 static void
 ngx_eb_stats_index(ngx_eb_stats_t *stats)
 {
-    ngx_str_t             labels;
-    ngx_uint_t            i, used;
-    ngx_eb_stats_slot_t  *slot;
+    u_char                  buf[NGX_EB_STATS_LABELS];
+    uint64_t                check;
+    ngx_uint_t              i, used;
+    ngx_eb_stats_series_t   series;
 
     used = __atomic_load_n(&stats->header->used, __ATOMIC_ACQUIRE);
     used = ngx_min(used, NGX_EB_STATS_ROOM);
 
     for ( /* void */ ; stats->indexed < used; stats->indexed++) {
-        slot = &stats->slots[stats->indexed];
 
-        if (!ngx_eb_stats_ready(slot)) {
+        if (!ngx_eb_stats_ready(&stats->slots[stats->indexed], &series, buf,
+                                &check)
+            || ngx_eb_stats_find(stats, series.kind, &series.labels, check))
+        {
             continue;
         }
 
-        labels.len = slot->len;
-        labels.data = slot->labels;
-
-        if (ngx_eb_stats_find(stats, slot->kind, &labels, slot->check)) {
-            continue;
-        }
-
-        for (i = slot->check; /* void */ ; i++) {
+        for (i = check; /* void */ ; i++) {
             i &= NGX_EB_STATS_HASH - 1;
 
             if (stats->hash[i] == 0) {
@@ -1042,9 +1068,13 @@ static ngx_eb_stats_slot_t *
 ngx_eb_stats_append(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
     uint64_t check)
 {
-    uint32_t              used;
-    ngx_eb_stats_slot_t  *slot;
-    static ngx_str_t      overflow = ngx_string("overflow=\"true\"");
+    u_char                  buf[NGX_EB_STATS_LABELS];
+    uint32_t                used;
+    uint64_t                found;
+    ngx_eb_stats_slot_t    *slot;
+    ngx_eb_stats_series_t   series;
+
+    static ngx_str_t  overflow = ngx_string("overflow=\"true\"");
 
     used = stats->header->used;
 
@@ -1062,7 +1092,7 @@ ngx_eb_stats_append(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
 
     slot = &stats->slots[NGX_EB_STATS_ROOM + kind];
 
-    if (!ngx_eb_stats_ready(slot)) {
+    if (!ngx_eb_stats_ready(slot, &series, buf, &found)) {
         ngx_eb_stats_publish(slot, kind, &overflow,
                              ngx_eb_stats_check(kind, &overflow));
 
@@ -1081,45 +1111,55 @@ ngx_eb_stats_append(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
 }
 
 
-ngx_uint_t
-ngx_eb_stats_gather(ngx_eb_stats_t *stats, ngx_eb_stats_slot_t **list)
+ngx_int_t
+ngx_eb_stats_gather(ngx_eb_stats_t *stats, ngx_pool_t *pool,
+    ngx_eb_stats_series_t *list, ngx_uint_t *n)
 {
-    ngx_str_t             labels;
-    ngx_uint_t            i, n;
-    ngx_eb_stats_slot_t  *slot;
+    u_char                  buf[NGX_EB_STATS_LABELS], *p;
+    uint64_t                check;
+    ngx_uint_t              i;
+    ngx_eb_stats_slot_t    *slot;
+    ngx_eb_stats_series_t  *series;
 
     ngx_eb_stats_index(stats);
 
-    n = 0;
+    *n = 0;
 
-    for (i = 0; i < stats->indexed; i++) {
+    for (i = 0; i < NGX_EB_STATS_SLOTS; i++) {
         slot = &stats->slots[i];
 
-        if (!ngx_eb_stats_ready(slot)) {
+        if (i == stats->indexed) {
+            /* what is left are those that stand for all others of their kind */
+            i = NGX_EB_STATS_ROOM;
+            slot = &stats->slots[i];
+        }
+
+        series = &list[*n];
+
+        if (!ngx_eb_stats_ready(slot, series, buf, &check)) {
             continue;
         }
 
-        labels.len = slot->len;
-        labels.data = slot->labels;
-
         /* a second one of the same name would spoil the whole scrape */
 
-        if (ngx_eb_stats_find(stats, slot->kind, &labels, slot->check)
-            == slot)
+        if (i < NGX_EB_STATS_ROOM
+            ? ngx_eb_stats_find(stats, series->kind, &series->labels, check)
+              != slot
+            : series->kind != i - NGX_EB_STATS_ROOM)
         {
-            list[n++] = slot;
+            continue;
         }
+
+        p = ngx_pnalloc(pool, series->labels.len + 1);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(p, buf, series->labels.len);
+        series->labels.data = p;
+
+        (*n)++;
     }
 
-    for (i = NGX_EB_STATS_ROOM; i < NGX_EB_STATS_SLOTS; i++) {
-        slot = &stats->slots[i];
-
-        if (ngx_eb_stats_ready(slot)
-            && slot->kind == i - NGX_EB_STATS_ROOM)
-        {
-            list[n++] = slot;
-        }
-    }
-
-    return n;
+    return NGX_OK;
 }

@@ -32,12 +32,21 @@ typedef struct {
 } ngx_eb_stats_slot_t;
 
 
+/* a series as it was when it was found to be one: the file may change */
+
+typedef struct {
+    uint32_t                        kind;
+    ngx_str_t                       labels;
+    ngx_eb_stats_cell_t            *cells;      /* in the file */
+} ngx_eb_stats_series_t;
+
+
 /*
  * All series that may be printed, each name once, into list (room for
- * NGX_EB_STATS_SLOTS); their number.
+ * NGX_EB_STATS_SLOTS), and their number.  NGX_OK, NGX_ERROR (no memory).
  */
-ngx_uint_t ngx_eb_stats_gather(ngx_eb_stats_t *stats,
-    ngx_eb_stats_slot_t **list);
+ngx_int_t ngx_eb_stats_gather(ngx_eb_stats_t *stats, ngx_pool_t *pool,
+    ngx_eb_stats_series_t *list, ngx_uint_t *n);
 
 /* FNV-1a over len bytes, going on from hash */
 uint64_t ngx_eb_stats_hash(uint64_t hash, const void *data, size_t len);

@@ -153,7 +153,11 @@ ngx_eb_log_tmp_own(ngx_eb_log_file_t *file, u_char *path, ngx_fd_t fd)
         return ngx_eb_log_fail(file, "flock() of its successor", NGX_EBUSY);
     }
 
-    if (!S_ISREG(st.st_mode) || st.st_nlink != 1) {
+    /* whoever else has made it may have it open, and read what is written */
+
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1
+        || (st.st_uid != geteuid() && st.st_uid != old.st_uid))
+    {
         return ngx_eb_log_fail(file, "the check of its successor",
                                NGX_EINVAL);
     }

@@ -13,6 +13,8 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <sys/resource.h>
 #include <pthread.h>
@@ -104,6 +106,7 @@ static void long_labels(void);
 static void extras(void);
 static void overflow(void);
 static void nobody(void);
+static void hostile(void);
 static void no_memory(void);
 static ngx_int_t descriptors(void);
 
@@ -1955,6 +1958,77 @@ nobody(void)
 }
 
 
+/* somebody who writes into a series while it is printed */
+
+static void
+hostile(void)
+{
+    int              status;
+    pid_t            pid;
+    u_char          *p, errstr[512];
+    uint32_t         i, missing;
+    ngx_err_t        err;
+    ngx_int_t        rc;
+    ngx_str_t        file, out;
+    ngx_pool_t      *pool, *temp;
+    ngx_eb_stats_t  *stats;
+
+    volatile uint16_t  *len;
+    volatile uint32_t  *kind;
+
+    unlink(path);
+
+    file.data = (u_char *) path;
+    file.len = strlen(path);
+
+    pool = ngx_create_pool(4096, &shim_log);
+    stats = ngx_eb_stats_attach(pool, &file, &shim_log, errstr,
+                                sizeof(errstr), &err);
+    ok(stats != NULL, "hostile: attached");
+
+    (void) series(stats, LOCATION, "server=\"a\"");
+    (void) series(stats, LOCATION, "server=\"b\"");
+
+    pid = fork();
+
+    if (pid == 0) {
+
+        p = mmap(NULL, LABELS_AT(2), PROT_READ|PROT_WRITE, MAP_SHARED,
+                 open(path, O_RDWR), 0);
+        if (p == MAP_FAILED) {
+            _exit(1);
+        }
+
+        kind = (volatile uint32_t *) (p + SLOT_AT(1));
+        len = (volatile uint16_t *) (p + LABELS_AT(1) - 2);
+
+        for (i = 0; /* until it is killed */ ; i++) {
+            *kind = (i & 1) ? 0x7fffffff : NGX_EB_STATS_LOCATION;
+            *len = (i & 2) ? 65535 : sizeof("server=\"a\"") - 1;
+        }
+    }
+
+    rc = NGX_OK;
+    missing = 0;
+
+    for (i = 0; i < 3000; i++) {
+        temp = ngx_create_pool(4096, &shim_log);
+        rc |= ngx_eb_stats_render(stats, temp, NULL, 0, &out);
+        missing += memmem(out.data, out.len, "\"a\"", 3) == NULL;
+        ngx_destroy_pool(temp);
+    }
+
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+
+    ok(rc == NGX_OK && missing != 0 && missing != 3000,
+       "hostile: printed all the same, %d times less", (int) missing);
+
+    ngx_destroy_pool(pool);
+    unlink(path);
+}
+
+
 /* each allocation fails once, and nothing stays behind */
 
 static void
@@ -2000,7 +2074,7 @@ no_memory(void)
         shim_allocs = -1;
     }
 
-    ok(n == NGX_OK && i == 3, "memory: rendered at last");
+    ok(n == NGX_OK && i > 2, "memory: rendered at last");
 
     ngx_destroy_pool(pool);
 
@@ -2054,6 +2128,7 @@ main(void)
     extras();
     overflow();
     nobody();
+    hostile();
     no_memory();
 
     unlink(path);
