@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_eventbridge_module authors
  *
- * What the cells of the stats file mean, and their Prometheus text.
+ * What the cells of the stats file mean, and their Prometheus text, labels
+ * included.
  */
 
 
@@ -12,6 +13,10 @@
 #include "ngx_eb_out.h"
 #include "ngx_eb_stats.h"
 #include "ngx_eb_stats_file.h"
+
+
+/* of a label's value, when all labels together are too long */
+#define NGX_EB_STATS_VALUE         128
 
 
 typedef struct {
@@ -45,9 +50,10 @@ static void ngx_eb_stats_observe(ngx_eb_stats_cell_t *cells, ngx_uint_t first,
     const ngx_eb_stats_histogram_t *histogram, int64_t value);
 static ngx_uint_t ngx_eb_stats_bucket(
     const ngx_eb_stats_histogram_t *histogram, int64_t value);
-static size_t ngx_eb_stats_estimate(ngx_eb_stats_series_t *list, ngx_uint_t n,
-    ngx_eb_stats_extra_t *extra, ngx_uint_t nextra);
-static void ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_series_t *list,
+static size_t ngx_eb_stats_cut(u_char *value, size_t len);
+static size_t ngx_eb_stats_estimate(ngx_eb_stats_printed_t *list,
+    ngx_uint_t n, ngx_eb_stats_extra_t *extra, ngx_uint_t nextra);
+static void ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_printed_t *list,
     ngx_uint_t n);
 static void ngx_eb_stats_print_extra(ngx_eb_out_t *out,
     ngx_eb_stats_extra_t *extra, ngx_uint_t n);
@@ -56,8 +62,7 @@ static void ngx_eb_stats_print_head(ngx_eb_out_t *out, const char *name,
 static void ngx_eb_stats_print_name(ngx_eb_out_t *out, const char *name,
     const char *suffix, ngx_str_t *labels, const char *label, const char *le);
 static void ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
-    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_series_t *series,
-    ngx_str_t *labels);
+    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_printed_t *series);
 static void ngx_eb_stats_print_double(ngx_eb_out_t *out, double value);
 static void ngx_eb_stats_text(ngx_eb_out_t *out, const char *text);
 
@@ -401,22 +406,23 @@ ngx_int_t
 ngx_eb_stats_render(ngx_eb_stats_t *stats, ngx_pool_t *pool,
     ngx_eb_stats_extra_t *extra, ngx_uint_t nextra, ngx_str_t *text)
 {
-    size_t                  size;
-    u_char                 *start;
-    ngx_uint_t              n;
-    ngx_eb_out_t            out;
-    ngx_eb_stats_series_t  *list;
+    size_t                   size;
+    u_char                  *start;
+    ngx_uint_t               n;
+    ngx_eb_out_t             out;
+    ngx_eb_stats_printed_t  *list;
 
     list = NULL;
     n = 0;
 
     if (stats) {
-        list = ngx_palloc(pool,
-                          NGX_EB_STATS_SLOTS * sizeof(ngx_eb_stats_series_t));
+        list = ngx_palloc(pool, NGX_EB_STATS_SLOTS
+                                * sizeof(ngx_eb_stats_printed_t));
+        if (list == NULL) {
+            return NGX_ERROR;
+        }
 
-        if (list == NULL
-            || ngx_eb_stats_gather(stats, pool, list, &n) != NGX_OK)
-        {
+        if (ngx_eb_stats_gather(stats, pool, list, &n) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -454,10 +460,221 @@ ngx_eb_stats_render(ngx_eb_stats_t *stats, ngx_pool_t *pool,
 }
 
 
+size_t
+ngx_eb_stats_fit(u_char *dst, ngx_str_t *labels)
+{
+    size_t    len, n;
+    u_char   *d, *e, *end, *p, *v;
+    uint64_t  hash;
+
+    if (labels->len == 0) {
+        return 0;
+    }
+
+    hash = ngx_eb_stats_hash(NGX_EB_STATS_FNV_BASIS, labels->data,
+                             labels->len);
+
+    if (labels->len <= NGX_EB_STATS_LABELS) {
+
+        if (!ngx_eb_stats_printable(labels->data, labels->len)) {
+            goto hopeless;
+        }
+
+        ngx_memcpy(dst, labels->data, labels->len);
+        return labels->len;
+    }
+
+    d = dst;
+    p = labels->data;
+    end = p + labels->len;
+
+    for ( ;; ) {
+
+        v = ngx_strlchr(p, end, '"');
+        if (v == NULL) {
+            goto hopeless;
+        }
+
+        v++;
+
+        for (e = v; e < end && *e != '"'; e++) {
+            if (*e == '\\') {
+                e++;
+            }
+        }
+
+        if (e >= end) {
+            goto hopeless;
+        }
+
+        len = e - v;
+        n = ngx_eb_stats_cut(v, len);
+
+        /* "~", 16 digits, the quote and a comma at most */
+
+        if ((size_t) (dst + NGX_EB_STATS_LABELS - d)
+            < (size_t) (v - p) + n + 19)
+        {
+            goto hopeless;
+        }
+
+        d = ngx_cpymem(d, p, v - p);
+        d = ngx_cpymem(d, v, n);
+
+        if (n < len) {
+            d = ngx_sprintf(d, "~%016xL", hash);
+        }
+
+        *d++ = '"';
+
+        p = e + 1;
+
+        if (p == end) {
+
+            if (!ngx_eb_stats_printable(dst, d - dst)) {
+                goto hopeless;
+            }
+
+            return d - dst;
+        }
+
+        if (*p != ',') {
+            goto hopeless;
+        }
+
+        *d++ = ',';
+        p++;
+    }
+
+hopeless:
+
+    /* too many of them, or no labels at all: only the hash */
+
+    return ngx_sprintf(dst, "series=\"%016xL\"", hash) - dst;
+}
+
+
+/* how much of a value to keep: not half an escape, not half a character */
+
+static size_t
+ngx_eb_stats_cut(u_char *value, size_t len)
+{
+    size_t  n, step;
+
+    if (len <= NGX_EB_STATS_VALUE) {
+        return len;
+    }
+
+    n = 0;
+
+    for ( ;; ) {
+        step = (value[n] == '\\') ? 2 : 1;
+
+        if (n + step > NGX_EB_STATS_VALUE) {
+            break;
+        }
+
+        n += step;
+    }
+
+    while (n > 0 && (value[n] & 0xc0) == 0x80) {
+        n--;
+    }
+
+    return n;
+}
+
+
+ngx_uint_t
+ngx_eb_stats_printable(u_char *labels, size_t len)
+{
+    u_char        *d, *end, *p, *start;
+    u_char         text[NGX_EB_STATS_LABELS], again[NGX_EB_STATS_LABELS];
+    ngx_str_t      value;
+    ngx_eb_out_t   out;
+
+    if (len == 0) {
+        return 1;
+    }
+
+    if (len > NGX_EB_STATS_LABELS) {
+        return 0;
+    }
+
+    p = labels;
+    end = p + len;
+
+    for ( ;; ) {
+        start = p;
+
+        while (p < end
+               && ((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z')
+                   || *p == '_' || (p > start && *p >= '0' && *p <= '9')))
+        {
+            p++;
+        }
+
+        if (p == start || end - p < 3 || p[0] != '=' || p[1] != '"') {
+            return 0;
+        }
+
+        /* the value without escapes, written again, has to be the same */
+
+        start = ++p;
+        d = text;
+
+        for (p++; p < end && *p != '"'; p++) {
+
+            if (*p < 0x20 || *p == 0x7f) {
+                return 0;
+            }
+
+            if (*p != '\\') {
+                *d++ = *p;
+                continue;
+            }
+
+            if (++p == end) {
+                return 0;
+            }
+
+            *d++ = (*p == 'n') ? LF : *p;
+        }
+
+        if (p == end) {
+            return 0;
+        }
+
+        p++;
+
+        value.data = text;
+        value.len = d - text;
+
+        ngx_eb_out_init(&out, again, sizeof(again));
+        ngx_eb_out_label(&out, &value, value.len);
+
+        if (out.truncated
+            || out.pos - again != p - start
+            || ngx_memcmp(again, start, p - start) != 0)
+        {
+            return 0;
+        }
+
+        if (p == end) {
+            return 1;
+        }
+
+        if (*p++ != ',') {
+            return 0;
+        }
+    }
+}
+
+
 /* one allocation should do; when it does not, the caller doubles it */
 
 static size_t
-ngx_eb_stats_estimate(ngx_eb_stats_series_t *list, ngx_uint_t n,
+ngx_eb_stats_estimate(ngx_eb_stats_printed_t *list, ngx_uint_t n,
     ngx_eb_stats_extra_t *extra, ngx_uint_t nextra)
 {
     size_t                        size, names[NGX_EB_STATS_KINDS];
@@ -498,13 +715,13 @@ ngx_eb_stats_estimate(ngx_eb_stats_series_t *list, ngx_uint_t n,
 
 
 static void
-ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_series_t *list,
+ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_printed_t *list,
     ngx_uint_t n)
 {
     int64_t                       value;
     const char                   *last;
     ngx_uint_t                    i, k;
-    ngx_eb_stats_series_t        *series;
+    ngx_eb_stats_printed_t       *series;
     const ngx_eb_stats_metric_t  *metric;
 
     last = "";
@@ -515,7 +732,7 @@ ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_series_t *list,
         for (k = 0; k < n; k++) {
             series = &list[k];
 
-            if (series->kind != (uint32_t) metric->kind) {
+            if (series->kind != (ngx_uint_t) metric->kind) {
                 continue;
             }
 
@@ -526,8 +743,7 @@ ngx_eb_stats_print(ngx_eb_out_t *out, ngx_eb_stats_series_t *list,
             }
 
             if (metric->histogram) {
-                ngx_eb_stats_print_histogram(out, metric, series,
-                                             &series->labels);
+                ngx_eb_stats_print_histogram(out, metric, series);
                 continue;
             }
 
@@ -640,25 +856,29 @@ ngx_eb_stats_print_name(ngx_eb_out_t *out, const char *name,
 
 static void
 ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
-    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_series_t *series,
-    ngx_str_t *labels)
+    const ngx_eb_stats_metric_t *metric, ngx_eb_stats_printed_t *series)
 {
-    int64_t                          count, sum;
+    int64_t                          sum;
+    uint64_t                         count;
+    ngx_str_t                       *labels;
     ngx_uint_t                       i;
     const ngx_eb_stats_histogram_t  *histogram;
 
     histogram = metric->histogram;
+    labels = &series->labels;
+
+    /* whatever the cells are, it does not overflow */
 
     count = 0;
 
     for (i = 0; i <= histogram->n; i++) {
-        count += series->cells[metric->cell + i];
+        count += (uint64_t) series->cells[metric->cell + i];
 
         ngx_eb_stats_print_name(out, metric->name, "_bucket", labels,
                                 metric->label,
                                 i < histogram->n ? histogram->bounds[i].text
                                                  : "+Inf");
-        ngx_eb_out_int(out, count);
+        ngx_eb_out_int(out, (int64_t) count);
         ngx_eb_out_lit(out, "\n");
     }
 
@@ -680,7 +900,7 @@ ngx_eb_stats_print_histogram(ngx_eb_out_t *out,
 
     ngx_eb_stats_print_name(out, metric->name, "_count", labels,
                             metric->label, NULL);
-    ngx_eb_out_int(out, count);
+    ngx_eb_out_int(out, (int64_t) count);
     ngx_eb_out_lit(out, "\n");
 }
 

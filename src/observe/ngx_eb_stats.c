@@ -9,6 +9,8 @@
  * its labels and its cells.  Slots are only ever appended, under a robust
  * mutex that lives in the header, and a slot is visible once its state and
  * then the count in the header say so.  Cells are added to without a lock.
+ * What is read of a slot is copied first, and only the copy is checked and
+ * used: a process that went astray may write to the file meanwhile.
  *
  * Every attached process holds a shared flock on the file; it comes with the
  * descriptor over fork(), so it goes when the last process of a generation
@@ -43,9 +45,6 @@
 /* the last slots are for series that find no room, one of each kind */
 #define NGX_EB_STATS_ROOM          (NGX_EB_STATS_SLOTS - NGX_EB_STATS_KINDS)
 
-/* of a label's value, when all labels together are too long */
-#define NGX_EB_STATS_VALUE         128
-
 /* a power of two, twice the slots: a free place is never far */
 #define NGX_EB_STATS_HASH          (2 * NGX_EB_STATS_SLOTS)
 
@@ -54,7 +53,12 @@
 /* an open that raced with another process that replaced the file */
 #define NGX_EB_STATS_TRIES         8
 
-#define NGX_EB_STATS_FNV_BASIS     UINT64_C(0xcbf29ce484222325)
+#define NGX_EB_STATS_MODE          0640
+
+/* for the lock of one that makes or repairs the file, as of a checkpoint */
+#define NGX_EB_STATS_STEP          10       /* ms between two tries */
+#define NGX_EB_STATS_WAIT          6000     /* tries: a minute */
+
 #define NGX_EB_STATS_FNV_PRIME     UINT64_C(0x00000100000001b3)
 
 
@@ -93,6 +97,16 @@ struct ngx_eb_stats_s {
 };
 
 
+/* a slot at one moment */
+
+typedef struct {
+    uint32_t                        kind;
+    uint64_t                        check;
+    ngx_str_t                       labels;     /* in text */
+    u_char                          text[NGX_EB_STATS_LABELS];
+} ngx_eb_stats_copy_t;
+
+
 typedef enum {
     NGX_EB_STATS_VALID = 0,
     NGX_EB_STATS_EMPTY,
@@ -103,7 +117,10 @@ typedef enum {
 
 static ngx_fd_t ngx_eb_stats_open(u_char *path, ngx_uint_t *alone,
     u_char *errstr, size_t errlen, ngx_err_t *err);
+static ngx_int_t ngx_eb_stats_trusted(struct stat *st, u_char *path,
+    u_char *errstr, size_t errlen);
 static ngx_int_t ngx_eb_stats_lock_file(ngx_fd_t fd, ngx_uint_t *alone);
+static ngx_int_t ngx_eb_stats_wait(ngx_fd_t fd);
 static ngx_int_t ngx_eb_stats_same_file(ngx_fd_t fd, u_char *path);
 static ngx_int_t ngx_eb_stats_examine(ngx_fd_t fd,
     ngx_eb_stats_state_e *state);
@@ -111,6 +128,8 @@ static ngx_int_t ngx_eb_stats_set_aside(u_char *path, ngx_log_t *log,
     u_char *errstr, size_t errlen, ngx_err_t *err);
 static ngx_int_t ngx_eb_stats_allocate(ngx_fd_t fd, u_char *path,
     u_char *errstr, size_t errlen, ngx_err_t *err);
+static ngx_int_t ngx_eb_stats_tighten(ngx_fd_t fd, u_char *path,
+    ngx_log_t *log, u_char *errstr, size_t errlen, ngx_err_t *err);
 static ngx_int_t ngx_eb_stats_init_mutex(ngx_eb_stats_header_t *header,
     ngx_err_t *err);
 static void ngx_eb_stats_recover(ngx_eb_stats_t *stats);
@@ -119,10 +138,8 @@ static void ngx_eb_stats_cleanup(void *data);
 static ngx_int_t ngx_eb_stats_lock(ngx_eb_stats_t *stats);
 static void ngx_eb_stats_unlock(ngx_eb_stats_t *stats);
 static uint64_t ngx_eb_stats_check(uint32_t kind, ngx_str_t *labels);
-static size_t ngx_eb_stats_fit(u_char *dst, ngx_str_t *labels);
-static size_t ngx_eb_stats_cut(u_char *value, size_t len);
-static ngx_uint_t ngx_eb_stats_ready(ngx_eb_stats_slot_t *slot,
-    ngx_eb_stats_series_t *series, u_char *buf, uint64_t *check);
+static ngx_uint_t ngx_eb_stats_copy(ngx_eb_stats_copy_t *copy,
+    ngx_eb_stats_slot_t *slot);
 static void ngx_eb_stats_publish(ngx_eb_stats_slot_t *slot, uint32_t kind,
     ngx_str_t *labels, uint64_t check);
 static ngx_eb_stats_slot_t *ngx_eb_stats_find(ngx_eb_stats_t *stats,
@@ -130,6 +147,9 @@ static ngx_eb_stats_slot_t *ngx_eb_stats_find(ngx_eb_stats_t *stats,
 static void ngx_eb_stats_index(ngx_eb_stats_t *stats);
 static ngx_eb_stats_slot_t *ngx_eb_stats_append(ngx_eb_stats_t *stats,
     uint32_t kind, ngx_str_t *labels, uint64_t check);
+static ngx_int_t ngx_eb_stats_gather_one(ngx_pool_t *pool,
+    ngx_eb_stats_printed_t *list, ngx_uint_t *n, ngx_eb_stats_copy_t *copy,
+    ngx_eb_stats_slot_t *slot);
 
 
 typedef char  ngx_eb_stats_assert_slot[
@@ -235,6 +255,12 @@ ngx_eb_stats_attach(ngx_pool_t *pool, ngx_str_t *path, ngx_log_t *log,
         (void) ngx_close_file(fd);
     }
 
+    if (ngx_eb_stats_tighten(fd, path->data, log, errstr, errlen, err)
+        != NGX_OK)
+    {
+        goto failed;
+    }
+
     map = mmap(NULL, NGX_EB_STATS_SIZE, PROT_READ|PROT_WRITE, MAP_SHARED,
                fd, 0);
 
@@ -272,14 +298,11 @@ ngx_eb_stats_attach(ngx_pool_t *pool, ngx_str_t *path, ngx_log_t *log,
 
         ngx_eb_stats_layout(&stats->header->layout);
 
-        while (flock(fd, LOCK_SH) == -1) {
-
-            if (ngx_errno != NGX_EINTR) {
-                *err = ngx_errno;
-                ngx_snprintf(errstr, errlen, "flock(\"%s\") failed%Z",
-                             path->data);
-                return NULL;
-            }
+        if (ngx_eb_stats_wait(fd) != NGX_OK) {
+            *err = ngx_errno;
+            ngx_snprintf(errstr, errlen, "flock(\"%s\") failed%Z",
+                         path->data);
+            return NULL;
         }
     }
 
@@ -317,6 +340,10 @@ ngx_eb_stats_test(ngx_str_t *path, u_char *errstr, size_t errlen,
         if (!S_ISREG(st.st_mode)) {
             ngx_snprintf(errstr, errlen, "\"%V\" is not a regular file%Z",
                          path);
+            return NGX_ERROR;
+        }
+
+        if (ngx_eb_stats_trusted(&st, path->data, errstr, errlen) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -372,7 +399,8 @@ ngx_eb_stats_open(u_char *path, ngx_uint_t *alone, u_char *errstr,
     for (tries = 0; tries < NGX_EB_STATS_TRIES; tries++) {
 
         fd = open((char *) path,
-                  O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK, 0640);
+                  O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK,
+                  NGX_EB_STATS_MODE);
 
         if (fd == NGX_INVALID_FILE) {
             *err = ngx_errno;
@@ -389,6 +417,10 @@ ngx_eb_stats_open(u_char *path, ngx_uint_t *alone, u_char *errstr,
         if (!S_ISREG(st.st_mode)) {
             ngx_snprintf(errstr, errlen, "\"%s\" is not a regular file%Z",
                          path);
+            goto failed;
+        }
+
+        if (ngx_eb_stats_trusted(&st, path, errstr, errlen) != NGX_OK) {
             goto failed;
         }
 
@@ -428,6 +460,30 @@ failed:
 }
 
 
+/*
+ * A file that nobody else can go on writing to: who has it open keeps it open
+ * whatever its mode is.
+ */
+
+static ngx_int_t
+ngx_eb_stats_trusted(struct stat *st, u_char *path, u_char *errstr,
+    size_t errlen)
+{
+    if (st->st_nlink > 1) {
+        ngx_snprintf(errstr, errlen, "\"%s\" has another name, too%Z", path);
+        return NGX_ERROR;
+    }
+
+    if (st->st_uid != geteuid() && st->st_uid != 0) {
+        ngx_snprintf(errstr, errlen, "\"%s\" belongs to another user%Z",
+                     path);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_eb_stats_lock_file(ngx_fd_t fd, ngx_uint_t *alone)
 {
@@ -447,18 +503,38 @@ ngx_eb_stats_lock_file(ngx_fd_t fd, ngx_uint_t *alone)
         return NGX_ERROR;
     }
 
-    /* waits only for one that makes or repairs the file right now */
-
-    while (flock(fd, LOCK_SH) == -1) {
-
-        if (ngx_errno != NGX_EINTR) {
-            return NGX_ERROR;
-        }
-    }
-
     *alone = 0;
 
-    return NGX_OK;
+    return ngx_eb_stats_wait(fd);
+}
+
+
+/*
+ * A shared lock waits only for one that makes or repairs the file right now,
+ * and not for ever: whoever may read the file can hold the exclusive one.
+ */
+
+static ngx_int_t
+ngx_eb_stats_wait(ngx_fd_t fd)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_EB_STATS_WAIT; i++) {
+
+        if (flock(fd, LOCK_SH|LOCK_NB) == 0) {
+            return NGX_OK;
+        }
+
+        if (ngx_errno != EWOULDBLOCK && ngx_errno != NGX_EINTR) {
+            return NGX_ERROR;
+        }
+
+        ngx_msleep(NGX_EB_STATS_STEP);
+    }
+
+    ngx_set_errno(NGX_ETIMEDOUT);
+
+    return NGX_ERROR;
 }
 
 
@@ -598,6 +674,32 @@ ngx_eb_stats_allocate(ngx_fd_t fd, u_char *path, u_char *errstr,
 }
 
 
+/* only once it is known to be ours: the path may be a mistake */
+
+static ngx_int_t
+ngx_eb_stats_tighten(ngx_fd_t fd, u_char *path, ngx_log_t *log,
+    u_char *errstr, size_t errlen, ngx_err_t *err)
+{
+    struct stat  st;
+
+    if (fstat(fd, &st) == -1) {
+        *err = ngx_errno;
+        ngx_snprintf(errstr, errlen, "fstat(\"%s\") failed%Z", path);
+        return NGX_ERROR;
+    }
+
+    if ((st.st_mode & 07777 & ~NGX_EB_STATS_MODE)
+        && fchmod(fd, st.st_mode & NGX_EB_STATS_MODE) == -1)
+    {
+        ngx_log_error(NGX_LOG_WARN, log, ngx_errno,
+                      "eventbridge: cannot change the mode of the metrics "
+                      "file \"%s\"", path);
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_eb_stats_init_mutex(ngx_eb_stats_header_t *header, ngx_err_t *err)
 {
@@ -641,12 +743,10 @@ ngx_eb_stats_init_mutex(ngx_eb_stats_header_t *header, ngx_err_t *err)
 static void
 ngx_eb_stats_recover(ngx_eb_stats_t *stats)
 {
-    u_char                  buf[NGX_EB_STATS_LABELS];
-    uint32_t                used;
-    uint64_t                check;
-    ngx_uint_t              i;
-    ngx_eb_stats_slot_t    *slot;
-    ngx_eb_stats_series_t   series;
+    uint32_t              used;
+    ngx_uint_t            i;
+    ngx_eb_stats_copy_t   copy;
+    ngx_eb_stats_slot_t  *slot;
 
     used = 0;
 
@@ -657,7 +757,7 @@ ngx_eb_stats_recover(ngx_eb_stats_t *stats)
             continue;
         }
 
-        if (!ngx_eb_stats_ready(slot, &series, buf, &check)) {
+        if (!ngx_eb_stats_copy(&copy, slot)) {
             ngx_memzero(slot, sizeof(ngx_eb_stats_slot_t));
             continue;
         }
@@ -776,168 +876,34 @@ ngx_eb_stats_check(uint32_t kind, ngx_str_t *labels)
 }
 
 
-/*
- * The labels as the file can hold them.  When they are too long, each long
- * value is cut and gets a hash of all of them, so that it stays distinct.
- */
-
-static size_t
-ngx_eb_stats_fit(u_char *dst, ngx_str_t *labels)
-{
-    size_t    len, n;
-    u_char   *d, *e, *end, *p, *v;
-    uint64_t  hash;
-
-    if (labels->len == 0) {
-        return 0;
-    }
-
-    if (labels->len <= NGX_EB_STATS_LABELS) {
-        ngx_memcpy(dst, labels->data, labels->len);
-        return labels->len;
-    }
-
-    hash = ngx_eb_stats_hash(NGX_EB_STATS_FNV_BASIS, labels->data,
-                             labels->len);
-
-    d = dst;
-    p = labels->data;
-    end = p + labels->len;
-
-    for ( ;; ) {
-
-        v = ngx_strlchr(p, end, '"');
-        if (v == NULL) {
-            goto hopeless;
-        }
-
-        v++;
-
-        for (e = v; e < end && *e != '"'; e++) {
-            if (*e == '\\') {
-                e++;
-            }
-        }
-
-        if (e >= end) {
-            goto hopeless;
-        }
-
-        len = e - v;
-        n = ngx_eb_stats_cut(v, len);
-
-        /* "~", 16 digits, the quote and a comma at most */
-
-        if ((size_t) (dst + NGX_EB_STATS_LABELS - d)
-            < (size_t) (v - p) + n + 19)
-        {
-            goto hopeless;
-        }
-
-        d = ngx_cpymem(d, p, v - p);
-        d = ngx_cpymem(d, v, n);
-
-        if (n < len) {
-            d = ngx_sprintf(d, "~%016xL", hash);
-        }
-
-        *d++ = '"';
-
-        p = e + 1;
-
-        if (p == end) {
-            return d - dst;
-        }
-
-        if (*p != ',') {
-            goto hopeless;
-        }
-
-        *d++ = ',';
-        p++;
-    }
-
-hopeless:
-
-    /* too many of them, or no labels at all: only the hash */
-
-    return ngx_sprintf(dst, "series=\"%016xL\"", hash) - dst;
-}
-
-
-/* how much of a value to keep: not half an escape, not half a character */
-
-static size_t
-ngx_eb_stats_cut(u_char *value, size_t len)
-{
-    size_t  n, step;
-
-    if (len <= NGX_EB_STATS_VALUE) {
-        return len;
-    }
-
-    n = 0;
-
-    for ( ;; ) {
-        step = (value[n] == '\\') ? 2 : 1;
-
-        if (n + step > NGX_EB_STATS_VALUE) {
-            break;
-        }
-
-        n += step;
-    }
-
-    while (n > 0 && (value[n] & 0xc0) == 0x80) {
-        n--;
-    }
-
-    return n;
-}
-
-
-/*
- * Is it a series?  Then what it is about is in series, its labels in buf
- * (NGX_EB_STATS_LABELS bytes), and its check in *check.  Each is read once, for
- * whoever can open the file can change it.
- */
+/* each member is read once: it may be another one the next time */
 
 static ngx_uint_t
-ngx_eb_stats_ready(ngx_eb_stats_slot_t *slot, ngx_eb_stats_series_t *series,
-    u_char *buf, uint64_t *check)
+ngx_eb_stats_copy(ngx_eb_stats_copy_t *copy, ngx_eb_stats_slot_t *slot)
 {
-    ngx_uint_t  i;
-
     if (__atomic_load_n(&slot->state, __ATOMIC_ACQUIRE) != NGX_EB_STATS_READY)
     {
         return 0;
     }
 
-    series->kind = __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);
-    series->labels.len = __atomic_load_n(&slot->len, __ATOMIC_RELAXED);
+    copy->kind = __atomic_load_n(&slot->kind, __ATOMIC_RELAXED);
+    copy->check = __atomic_load_n(&slot->check, __ATOMIC_RELAXED);
+    copy->labels.len = __atomic_load_n(&slot->len, __ATOMIC_RELAXED);
+    copy->labels.data = copy->text;
 
-    if (series->kind >= NGX_EB_STATS_KINDS
-        || series->labels.len > NGX_EB_STATS_LABELS)
+    if (copy->kind >= NGX_EB_STATS_KINDS
+        || copy->labels.len > NGX_EB_STATS_LABELS)
     {
         return 0;
     }
 
-    ngx_memcpy(buf, slot->labels, series->labels.len);
+    ngx_memcpy(copy->text, slot->labels, copy->labels.len);
 
-    /* labels are escaped: one of these would be a line of its own */
+    /* the compiler shall not look at the slot in place of the copy */
 
-    for (i = 0; i < series->labels.len; i++) {
-        if (buf[i] < 0x20) {
-            return 0;
-        }
-    }
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
 
-    series->labels.data = buf;
-    series->cells = slot->cells;
-
-    *check = ngx_eb_stats_check(series->kind, &series->labels);
-
-    return __atomic_load_n(&slot->check, __ATOMIC_RELAXED) == *check;
+    return copy->check == ngx_eb_stats_check(copy->kind, &copy->labels);
 }
 
 
@@ -990,24 +956,21 @@ ngx_eb_stats_find(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
 static void
 ngx_eb_stats_index(ngx_eb_stats_t *stats)
 {
-    u_char                  buf[NGX_EB_STATS_LABELS];
-    uint64_t                check;
-    ngx_uint_t              i, used;
-    ngx_eb_stats_series_t   series;
+    ngx_uint_t           i, used;
+    ngx_eb_stats_copy_t  copy;
 
     used = __atomic_load_n(&stats->header->used, __ATOMIC_ACQUIRE);
     used = ngx_min(used, NGX_EB_STATS_ROOM);
 
     for ( /* void */ ; stats->indexed < used; stats->indexed++) {
 
-        if (!ngx_eb_stats_ready(&stats->slots[stats->indexed], &series, buf,
-                                &check)
-            || ngx_eb_stats_find(stats, series.kind, &series.labels, check))
+        if (!ngx_eb_stats_copy(&copy, &stats->slots[stats->indexed])
+            || ngx_eb_stats_find(stats, copy.kind, &copy.labels, copy.check))
         {
             continue;
         }
 
-        for (i = check; /* void */ ; i++) {
+        for (i = copy.check; /* void */ ; i++) {
             i &= NGX_EB_STATS_HASH - 1;
 
             if (stats->hash[i] == 0) {
@@ -1068,15 +1031,12 @@ static ngx_eb_stats_slot_t *
 ngx_eb_stats_append(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
     uint64_t check)
 {
-    u_char                  buf[NGX_EB_STATS_LABELS];
-    uint32_t                used;
-    uint64_t                found;
-    ngx_eb_stats_slot_t    *slot;
-    ngx_eb_stats_series_t   series;
+    uint32_t              used;
+    ngx_eb_stats_copy_t   copy;
+    ngx_eb_stats_slot_t  *slot;
+    static ngx_str_t      overflow = ngx_string("overflow=\"true\"");
 
-    static ngx_str_t  overflow = ngx_string("overflow=\"true\"");
-
-    used = stats->header->used;
+    used = __atomic_load_n(&stats->header->used, __ATOMIC_RELAXED);
 
     if (used < NGX_EB_STATS_ROOM) {
         slot = &stats->slots[used];
@@ -1092,7 +1052,7 @@ ngx_eb_stats_append(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
 
     slot = &stats->slots[NGX_EB_STATS_ROOM + kind];
 
-    if (!ngx_eb_stats_ready(slot, &series, buf, &found)) {
+    if (!ngx_eb_stats_copy(&copy, slot)) {
         ngx_eb_stats_publish(slot, kind, &overflow,
                              ngx_eb_stats_check(kind, &overflow));
 
@@ -1113,53 +1073,72 @@ ngx_eb_stats_append(ngx_eb_stats_t *stats, uint32_t kind, ngx_str_t *labels,
 
 ngx_int_t
 ngx_eb_stats_gather(ngx_eb_stats_t *stats, ngx_pool_t *pool,
-    ngx_eb_stats_series_t *list, ngx_uint_t *n)
+    ngx_eb_stats_printed_t *list, ngx_uint_t *n)
 {
-    u_char                  buf[NGX_EB_STATS_LABELS], *p;
-    uint64_t                check;
-    ngx_uint_t              i;
-    ngx_eb_stats_slot_t    *slot;
-    ngx_eb_stats_series_t  *series;
+    ngx_uint_t            i;
+    ngx_eb_stats_copy_t   copy;
+    ngx_eb_stats_slot_t  *slot;
 
     ngx_eb_stats_index(stats);
 
     *n = 0;
 
-    for (i = 0; i < NGX_EB_STATS_SLOTS; i++) {
+    for (i = 0; i < stats->indexed; i++) {
         slot = &stats->slots[i];
-
-        if (i == stats->indexed) {
-            /* what is left are those that stand for all others of their kind */
-            i = NGX_EB_STATS_ROOM;
-            slot = &stats->slots[i];
-        }
-
-        series = &list[*n];
-
-        if (!ngx_eb_stats_ready(slot, series, buf, &check)) {
-            continue;
-        }
 
         /* a second one of the same name would spoil the whole scrape */
 
-        if (i < NGX_EB_STATS_ROOM
-            ? ngx_eb_stats_find(stats, series->kind, &series->labels, check)
-              != slot
-            : series->kind != i - NGX_EB_STATS_ROOM)
+        if (ngx_eb_stats_copy(&copy, slot)
+            && ngx_eb_stats_find(stats, copy.kind, &copy.labels, copy.check)
+               == slot
+            && ngx_eb_stats_gather_one(pool, list, n, &copy, slot) != NGX_OK)
         {
-            continue;
+            return NGX_ERROR;
         }
+    }
 
-        p = ngx_pnalloc(pool, series->labels.len + 1);
-        if (p == NULL) {
+    for (i = NGX_EB_STATS_ROOM; i < NGX_EB_STATS_SLOTS; i++) {
+        slot = &stats->slots[i];
+
+        if (ngx_eb_stats_copy(&copy, slot)
+            && copy.kind == i - NGX_EB_STATS_ROOM
+            && ngx_eb_stats_gather_one(pool, list, n, &copy, slot) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_eb_stats_gather_one(ngx_pool_t *pool, ngx_eb_stats_printed_t *list,
+    ngx_uint_t *n, ngx_eb_stats_copy_t *copy, ngx_eb_stats_slot_t *slot)
+{
+    ngx_eb_stats_printed_t  *printed;
+
+    if (!ngx_eb_stats_printable(copy->text, copy->labels.len)) {
+        return NGX_OK;
+    }
+
+    printed = &list[*n];
+
+    printed->kind = copy->kind;
+    printed->cells = slot->cells;
+    printed->labels.len = copy->labels.len;
+    printed->labels.data = NULL;
+
+    if (copy->labels.len) {
+        printed->labels.data = ngx_pnalloc(pool, copy->labels.len);
+        if (printed->labels.data == NULL) {
             return NGX_ERROR;
         }
 
-        ngx_memcpy(p, buf, series->labels.len);
-        series->labels.data = p;
-
-        (*n)++;
+        ngx_memcpy(printed->labels.data, copy->text, copy->labels.len);
     }
+
+    (*n)++;
 
     return NGX_OK;
 }

@@ -19,6 +19,8 @@
 #define NGX_EB_STATS_SLOTS         4096
 #define NGX_EB_STATS_LABELS        878
 
+#define NGX_EB_STATS_FNV_BASIS     UINT64_C(0xcbf29ce484222325)
+
 
 /* a series, in the file */
 
@@ -32,13 +34,16 @@ typedef struct {
 } ngx_eb_stats_slot_t;
 
 
-/* a series as it was when it was found to be one: the file may change */
+/*
+ * A series that is to be printed.  Another process may write to the file at
+ * any moment, so only the cells, of which any value will do, are still there.
+ */
 
 typedef struct {
-    uint32_t                        kind;
-    ngx_str_t                       labels;
-    ngx_eb_stats_cell_t            *cells;      /* in the file */
-} ngx_eb_stats_series_t;
+    ngx_uint_t                      kind;       /* < NGX_EB_STATS_KINDS */
+    ngx_str_t                       labels;     /* a copy */
+    ngx_eb_stats_cell_t            *cells;
+} ngx_eb_stats_printed_t;
 
 
 /*
@@ -46,7 +51,20 @@ typedef struct {
  * NGX_EB_STATS_SLOTS), and their number.  NGX_OK, NGX_ERROR (no memory).
  */
 ngx_int_t ngx_eb_stats_gather(ngx_eb_stats_t *stats, ngx_pool_t *pool,
-    ngx_eb_stats_series_t *list, ngx_uint_t *n);
+    ngx_eb_stats_printed_t *list, ngx_uint_t *n);
+
+/*
+ * The labels as the file can hold them.  When they are too long, each long
+ * value is cut and gets a hash of all of them, so that it stays distinct.
+ * What could not be printed is only a hash, too.  dst: NGX_EB_STATS_LABELS.
+ */
+size_t ngx_eb_stats_fit(u_char *dst, ngx_str_t *labels);
+
+/*
+ * Is it name="value",... just as ngx_eb_out_label() writes values, and without
+ * control characters?  Up to NGX_EB_STATS_LABELS bytes.
+ */
+ngx_uint_t ngx_eb_stats_printable(u_char *labels, size_t len);
 
 /* FNV-1a over len bytes, going on from hash */
 uint64_t ngx_eb_stats_hash(uint64_t hash, const void *data, size_t len);

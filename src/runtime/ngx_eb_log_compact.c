@@ -14,6 +14,10 @@
 #include <sys/uio.h>
 
 
+/* PATH.tmp is nobody's file for moments only, while it is made or removed */
+#define NGX_EB_LOG_TMP_TRIES  100
+
+
 typedef struct {
     ngx_fd_t                  fd;
     u_char                   *buf;          /* of NGX_EB_LOG_READ bytes */
@@ -24,8 +28,9 @@ typedef struct {
 
 static ngx_err_t ngx_eb_log_tmp(ngx_eb_log_file_t *file, u_char *path,
     ngx_fd_t *fd);
-static ngx_err_t ngx_eb_log_tmp_own(ngx_eb_log_file_t *file, u_char *path,
-    ngx_fd_t fd);
+static ngx_err_t ngx_eb_log_tmp_relic(ngx_eb_log_file_t *file, u_char *path);
+static ngx_uint_t ngx_eb_log_tmp_same(ngx_fd_t fd, u_char *path);
+static ngx_err_t ngx_eb_log_tmp_own(ngx_eb_log_file_t *file, ngx_fd_t fd);
 static ngx_err_t ngx_eb_log_successor(ngx_eb_log_file_t *file, u_char *path,
     ngx_eb_log_copy_t *copy, ngx_eb_log_keep_pt keep, void *data,
     ngx_eb_log_compacted_t *result);
@@ -104,68 +109,136 @@ ngx_eb_log_file_compact(ngx_eb_log_file_t *file, ngx_eb_log_keep_pt keep,
 }
 
 
-/* the lock of PATH.tmp is held by who compacts, and dies with him */
+/*
+ * The lock of PATH.tmp is held by who compacts, and dies with him.  The file is
+ * always a new one: who made the one that is there may have it open, and would
+ * read all that is ever appended.  The name is removed or renamed only by who
+ * has the lock of the file that it leads to.
+ */
 
 static ngx_err_t
 ngx_eb_log_tmp(ngx_eb_log_file_t *file, u_char *path, ngx_fd_t *fd)
 {
-    ngx_err_t  err;
+    ngx_err_t   err;
+    ngx_uint_t  i;
 
-    *fd = open((char *) path,
-               O_RDWR|O_CREAT|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK|O_NOCTTY,
-               NGX_EB_LOG_MODE);
+    for (i = 0; i < NGX_EB_LOG_TMP_TRIES; i++) {
 
-    if (*fd == NGX_INVALID_FILE) {
+        /* for nobody else, until it has the mode of the log */
+
+        *fd = open((char *) path,
+                   O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC|O_NOFOLLOW, 0600);
+
+        if (*fd == NGX_INVALID_FILE) {
+
+            if (ngx_errno != NGX_EEXIST) {
+                return ngx_eb_log_fail(file, "open() of its successor",
+                                       ngx_errno);
+            }
+
+            err = ngx_eb_log_tmp_relic(file, path);
+            if (err) {
+                return err;
+            }
+
+            continue;
+        }
+
+        if (ngx_eb_log_flock(*fd, LOCK_EX|LOCK_NB) == NGX_OK) {
+
+            if (ngx_eb_log_tmp_same(*fd, path)) {
+
+                err = ngx_eb_log_tmp_own(file, *fd);
+
+                if (err) {
+                    (void) unlink((char *) path);
+                    (void) close(*fd);
+                }
+
+                return err;
+            }
+
+        } else if (ngx_errno != EWOULDBLOCK) {
+            err = ngx_eb_log_fail(file, "flock() of its successor", ngx_errno);
+            (void) close(*fd);
+            return err;
+        }
+
+        /* before we had the lock, another one has taken it for a relic */
+
+        (void) close(*fd);
+    }
+
+    return ngx_eb_log_fail(file, "flock() of its successor", NGX_EBUSY);
+}
+
+
+/* what a killed compaction left; EBUSY: the compaction is running */
+
+static ngx_err_t
+ngx_eb_log_tmp_relic(ngx_eb_log_file_t *file, u_char *path)
+{
+    ngx_fd_t     fd;
+    ngx_err_t    err;
+    struct stat  st;
+
+    fd = open((char *) path,
+              O_RDONLY|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK|O_NOCTTY);
+
+    if (fd == NGX_INVALID_FILE) {
+
+        if (ngx_errno == NGX_ENOENT) {
+            return 0;
+        }
+
         return ngx_eb_log_fail(file, "open() of its successor", ngx_errno);
     }
 
-    if (ngx_eb_log_flock(*fd, LOCK_EX|LOCK_NB) != NGX_OK) {
+    err = 0;
+
+    if (fstat(fd, &st) == -1) {
+        err = ngx_eb_log_fail(file, "fstat()", ngx_errno);
+
+    } else if (!S_ISREG(st.st_mode)) {
+        err = ngx_eb_log_fail(file, "the check of its successor", NGX_EINVAL);
+
+    } else if (ngx_eb_log_flock(fd, LOCK_EX|LOCK_NB) != NGX_OK) {
         err = (ngx_errno == EWOULDBLOCK) ? NGX_EBUSY : ngx_errno;
         err = ngx_eb_log_fail(file, "flock() of its successor", err);
 
-    } else {
-        err = ngx_eb_log_tmp_own(file, path, *fd);
+    } else if (ngx_eb_log_tmp_same(fd, path)
+               && unlink((char *) path) == -1)
+    {
+        err = ngx_eb_log_fail(file, "unlink() of its successor", ngx_errno);
     }
 
-    if (err) {
-        (void) close(*fd);
-    }
+    (void) close(fd);
 
     return err;
 }
 
 
-static ngx_err_t
-ngx_eb_log_tmp_own(ngx_eb_log_file_t *file, u_char *path, ngx_fd_t fd)
+/* before we had its lock, it may have become the log itself, or be gone */
+
+static ngx_uint_t
+ngx_eb_log_tmp_same(ngx_fd_t fd, u_char *path)
 {
-    ngx_err_t    err;
-    struct stat  st, now, old;
+    struct stat  st, now;
+
+    return fstat(fd, &st) == 0
+           && lstat((char *) path, &now) == 0
+           && now.st_dev == st.st_dev
+           && now.st_ino == st.st_ino;
+}
+
+
+static ngx_err_t
+ngx_eb_log_tmp_own(ngx_eb_log_file_t *file, ngx_fd_t fd)
+{
+    struct stat  st, old;
 
     if (fstat(fd, &st) == -1 || fstat(file->fd, &old) == -1) {
         return ngx_eb_log_fail(file, "fstat()", ngx_errno);
-    }
-
-    /* before we had the lock, another one may have made it the log itself */
-
-    if (lstat((char *) path, &now) == -1
-        || now.st_dev != st.st_dev || now.st_ino != st.st_ino)
-    {
-        return ngx_eb_log_fail(file, "flock() of its successor", NGX_EBUSY);
-    }
-
-    /* whoever else has made it may have it open, and read what is written */
-
-    if (!S_ISREG(st.st_mode) || st.st_nlink != 1
-        || (st.st_uid != geteuid() && st.st_uid != old.st_uid))
-    {
-        return ngx_eb_log_fail(file, "the check of its successor",
-                               NGX_EINVAL);
-    }
-
-    /* what a killed compaction left */
-
-    if (ftruncate(fd, 0) == -1) {
-        return ngx_eb_log_fail(file, "ftruncate()", ngx_errno);
     }
 
     /* a group that the worker is not in cannot be kept */
@@ -174,18 +247,14 @@ ngx_eb_log_tmp_own(ngx_eb_log_file_t *file, u_char *path, ngx_fd_t fd)
         && fchown(fd, old.st_uid, old.st_gid) == -1
         && (geteuid() == 0 || st.st_uid != old.st_uid))
     {
-        err = ngx_eb_log_fail(file, "fchown()", ngx_errno);
-
-    } else if (fchmod(fd, old.st_mode & 0777) == -1) {
-        err = ngx_eb_log_fail(file, "fchmod()", ngx_errno);
-
-    } else {
-        return 0;
+        return ngx_eb_log_fail(file, "fchown()", ngx_errno);
     }
 
-    (void) unlink((char *) path);
+    if (fchmod(fd, old.st_mode & 0777) == -1) {
+        return ngx_eb_log_fail(file, "fchmod()", ngx_errno);
+    }
 
-    return err;
+    return 0;
 }
 
 

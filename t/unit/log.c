@@ -74,6 +74,9 @@ static void renamed(void);
 static void compaction(void);
 static void compaction_and_appends(void);
 static void compaction_refused(void);
+static void compaction_relic(void);
+static void two_compactions(void);
+static void rival(void *data);
 static void killed_compaction(void);
 static void compactor(void *data);
 static void reader(void);
@@ -1363,6 +1366,156 @@ compaction_refused(void)
 }
 
 
+/* who made PATH.tmp has it open, and must not see what the log becomes */
+
+static void
+compaction_relic(void)
+{
+    int                      fd;
+    u_char                  *seen;
+    ngx_uint_t               invalid;
+    struct stat              st, now;
+    ngx_eb_log_file_t        file;
+    ngx_eb_log_compacted_t   result;
+
+    seen = malloc(MAX);
+    if (seen == NULL) {
+        abort();
+    }
+
+    fill(10);
+
+    ngx_eb_log_file_init(&file, (u_char *) path, -1, -1, &shim_log);
+
+    fd = open(tmp, O_RDWR|O_CREAT|O_EXCL, 0666);
+
+    if (fd == -1 || write(fd, "left", 4) != 4) {
+        abort();
+    }
+
+    is_int(ngx_eb_log_file_compact(&file, keep_even, NULL, &result), 0,
+           "somebody else made the successor");
+    is_int(collect(path, 1, seen, &invalid), 5, "compaction");
+    is_int(invalid, 0, "nothing of the other's is in it");
+
+    if (fstat(fd, &st) == -1 || stat(path, &now) == -1) {
+        abort();
+    }
+
+    ok(st.st_ino != now.st_ino, "the log is not what the other has open");
+    is_int(st.st_nlink, 0, "which has no name any more");
+    is_int(st.st_size, 4, "and got nothing");
+    is_int(now.st_mode & 07777, 0640, "the mode is that of the log");
+    is_int(size_of(tmp), -1, "nothing is left over");
+
+    (void) close(fd);
+
+    /* another name of the log itself: only the name goes */
+
+    if (link(path, tmp) == -1) {
+        abort();
+    }
+
+    is_int(ngx_eb_log_file_compact(&file, keep_all, NULL, &result), 0,
+           "the name of the successor is the log's");
+    is_int(collect(path, 1, seen, &invalid), 5, "nothing is lost");
+
+    if (mkfifo(tmp, 0600) == -1) {
+        abort();
+    }
+
+    is_int(ngx_eb_log_file_compact(&file, keep_all, NULL, &result), EINVAL,
+           "a pipe is not ours to remove");
+    is_int(size_of(tmp), 0, "it is still there");
+
+    (void) unlink(tmp);
+
+    ngx_eb_log_file_close(&file);
+    free(seen);
+}
+
+
+/* several at once, of which some are killed: one works, and nothing is lost */
+
+static void
+two_compactions(void)
+{
+    u_char                  *seen;
+    pid_t                    pids[3], killed;
+    ngx_err_t                err;
+    ngx_uint_t               i, bad, who, invalid;
+    struct stat              st;
+    ngx_eb_log_file_t        file;
+    ngx_eb_log_compacted_t   result;
+
+    seen = malloc(MAX);
+    if (seen == NULL) {
+        abort();
+    }
+
+    fresh();
+    offset = 0;
+    who = 1;
+
+    pids[0] = start(appender, &who);
+    pids[1] = start(rival, NULL);
+    pids[2] = start(rival, NULL);
+
+    bad = 0;
+
+    for (i = 0; i < KILLS; i++) {
+        killed = start(rival, NULL);
+
+        ngx_eb_log_file_init(&file, (u_char *) path, -1, -1, &shim_log);
+
+        err = ngx_eb_log_file_compact(&file, keep_all, NULL, &result);
+        bad += (err != 0 && err != EBUSY && err != EAGAIN);
+
+        ngx_eb_log_file_close(&file);
+
+        (void) kill(killed, SIGKILL);
+        (void) finish(killed);
+    }
+
+    is_int(bad, 0, "several compactions: none fails");
+
+    for (i = 0; i < 3; i++) {
+        is_int(finish(pids[i]), 0, "process %d ends well", (int) i);
+    }
+
+    is_int(collect(path, 1, seen, &invalid), APPENDS, "all records are there");
+    is_int(invalid, 0, "and whole");
+
+    is_int(ngx_eb_log_file_compact(&file, keep_all, NULL, &result), 0,
+           "what they left is in nobody's way");
+    is_int(size_of(tmp), -1, "and is gone");
+    ok(stat(path, &st) == 0 && (st.st_mode & 07777) == 0640, "the mode");
+
+    ngx_eb_log_file_close(&file);
+    free(seen);
+}
+
+
+static void
+rival(void *data)
+{
+    ngx_err_t               err;
+    ngx_uint_t              i;
+    ngx_eb_log_file_t       file;
+    ngx_eb_log_compacted_t  result;
+
+    ngx_eb_log_file_init(&file, (u_char *) path, -1, -1, &shim_log);
+
+    for (i = 0; i < 300; i++) {
+        err = ngx_eb_log_file_compact(&file, keep_all, NULL, &result);
+
+        if (err != 0 && err != EBUSY && err != EAGAIN) {
+            _exit(1);
+        }
+    }
+}
+
+
 static void
 killed_compaction(void)
 {
@@ -1761,6 +1914,8 @@ main(void)
     compaction();
     compaction_and_appends();
     compaction_refused();
+    compaction_relic();
+    two_compactions();
     killed_compaction();
     reader();
     figures();

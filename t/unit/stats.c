@@ -14,6 +14,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <sys/resource.h>
@@ -31,11 +32,16 @@
 #define MUTEX_AT      256
 #define SLOT_AT(n)    (4096 + (n) * 1536)
 #define STATE_AT(n)   (SLOT_AT(n) + 4)
+#define CHECK_AT(n)   (SLOT_AT(n) + 8)
+#define LEN_AT(n)     (SLOT_AT(n) + 16)
 #define LABELS_AT(n)  (SLOT_AT(n) + 18)
+#define READY         0x52454459
+#define ROOM          (4096 - NGX_EB_STATS_KINDS)
 
 #define PROCESSES     4
 #define ADDS          100000
 #define SAMPLES       300000
+#define SCRAPES       2000
 
 #define series(s, kind, text)                                                 \
     series_of(s, NGX_EB_STATS_ ## kind, text, sizeof(text) - 1)
@@ -73,6 +79,8 @@ static pid_t start(void (*run)(void *data), void *data);
 static int finish(pid_t pid);
 static void poke(off_t off, const void *data, size_t len);
 static void peek(off_t off, void *data, size_t len);
+static void plant(ngx_uint_t slot, uint32_t kind, const char *labels,
+    size_t len);
 static ngx_uint_t strict(const char *text, report_t *report);
 static const char *strict_comment(const char *p, const char *end,
     family_t *family, char names[][128], ngx_uint_t *nnames);
@@ -100,6 +108,13 @@ static void keeper(void *data);
 static void foreign(void);
 static void refused(void);
 static void no_room_on_disk(void *data);
+static void not_ours(void);
+static void locked(void);
+static void astray(void);
+static void scraper(void *data);
+static void vandal(void *data);
+static void planted(void);
+static void controls(void);
 static void histograms(void);
 static void text(void);
 static void long_labels(void);
@@ -115,6 +130,9 @@ static char  dir[] = "/tmp/eb-stats-XXXXXX";
 static char  path[64];
 static char  old[80];
 static int   pipes[2];
+static int   lock = -1;         /* of who holds the file, until it was tried */
+static int   tries;             /* so often more */
+static int   slept = -1;        /* ms, or -1: really */
 
 
 static ngx_eb_stats_t *
@@ -280,6 +298,62 @@ peek(off_t off, void *data, size_t len)
     }
 
     close(fd);
+}
+
+
+/* a slot as a process may write it that means harm */
+
+static void
+plant(ngx_uint_t slot, uint32_t kind, const char *labels, size_t len)
+{
+    size_t    i;
+    u_char   *p;
+    uint16_t  n;
+    uint32_t  state;
+    uint64_t  check;
+
+    check = UINT64_C(0xcbf29ce484222325);
+    p = (u_char *) &kind;
+
+    for (i = 0; i < sizeof(uint32_t) + len; i++) {
+        check ^= (i < sizeof(uint32_t)) ? p[i]
+                                        : (u_char) labels[i - sizeof(uint32_t)];
+        check *= UINT64_C(0x00000100000001b3);
+    }
+
+    n = (uint16_t) len;
+    state = READY;
+
+    poke(SLOT_AT(slot), &kind, sizeof(uint32_t));
+    poke(CHECK_AT(slot), &check, sizeof(uint64_t));
+    poke(LEN_AT(slot), &n, sizeof(uint16_t));
+    poke(LABELS_AT(slot), labels, len);
+    poke(STATE_AT(slot), &state, sizeof(uint32_t));
+}
+
+
+/* instead of the library's: who is to wait for a minute does so in no time */
+
+int
+usleep(useconds_t usec)
+{
+    struct timespec  ts;
+
+    if (slept == -1) {
+        ts.tv_sec = usec / 1000000;
+        ts.tv_nsec = usec % 1000000 * 1000;
+
+        return nanosleep(&ts, NULL);
+    }
+
+    slept += usec / 1000;
+
+    if (lock != -1 && tries-- == 0) {
+        close(lock);
+        lock = -1;
+    }
+
+    return 0;
 }
 
 
@@ -1523,6 +1597,429 @@ no_room_on_disk(void *data)
 
 
 static void
+not_ours(void)
+{
+    u_char            errstr[512];
+    ngx_err_t         err;
+    ngx_int_t         i;
+    ngx_str_t         file;
+    ngx_pool_t       *pool;
+    struct stat       st;
+    ngx_eb_stats_t   *stats;
+
+    static struct {
+        mode_t        mode;
+        mode_t        expected;
+    } modes[] = {
+        { 0666, 0640 },
+        { 0777, 0640 },
+        { 0660, 0640 },
+        { 0644, 0640 },
+        { 04640, 0640 },
+        { 0640, 0640 },
+        { 0600, 0600 }
+    };
+
+    file.data = (u_char *) path;
+    file.len = strlen(path);
+
+    unlink(path);
+
+    for (i = 0; i < 7; i++) {
+        stats = attach(&pool);
+        ngx_destroy_pool(pool);
+
+        if (stats == NULL || chmod(path, modes[i].mode) == -1) {
+            exit(1);
+        }
+
+        stats = attach(&pool);
+
+        if (stat(path, &st) == -1) {
+            exit(1);
+        }
+
+        is_int(st.st_mode & 07777, modes[i].expected,
+               "not ours: mode %o is tightened", (unsigned) modes[i].mode);
+
+        ngx_destroy_pool(pool);
+    }
+
+    pool = ngx_create_pool(4096, &shim_log);
+
+    if (link(path, old) == -1) {
+        exit(1);
+    }
+
+    ok(ngx_eb_stats_test(&file, errstr, sizeof(errstr), &err) == NGX_ERROR
+       && err == 0 && strstr((char *) errstr, "another name") != NULL,
+       "not ours: another name, says the test");
+    ok(ngx_eb_stats_attach(pool, &file, &shim_log, errstr, sizeof(errstr),
+                           &err) == NULL
+       && err == 0 && strstr((char *) errstr, "another name") != NULL,
+       "not ours: another name");
+
+    unlink(old);
+
+    ok(ngx_eb_stats_test(&file, errstr, sizeof(errstr), &err) == NGX_OK,
+       "not ours: without it all is well");
+
+    if (geteuid() == 0) {
+
+        if (chown(path, 65534, -1) == -1) {
+            exit(1);
+        }
+
+        ok(ngx_eb_stats_test(&file, errstr, sizeof(errstr), &err) == NGX_ERROR
+           && err == 0 && strstr((char *) errstr, "another user") != NULL,
+           "not ours: another user, says the test");
+        ok(ngx_eb_stats_attach(pool, &file, &shim_log, errstr, sizeof(errstr),
+                               &err) == NULL
+           && err == 0 && strstr((char *) errstr, "another user") != NULL,
+           "not ours: another user");
+    }
+
+    ngx_destroy_pool(pool);
+    unlink(path);
+}
+
+
+/* whoever can read the file can lock it */
+
+static void
+locked(void)
+{
+    u_char           errstr[512];
+    ngx_err_t        err;
+    ngx_int_t        before;
+    ngx_str_t        file;
+    ngx_pool_t      *pool;
+    ngx_eb_stats_t  *stats;
+
+    file.data = (u_char *) path;
+    file.len = strlen(path);
+
+    stats = attach(&pool);
+    ngx_destroy_pool(pool);
+
+    before = descriptors();
+    pool = ngx_create_pool(4096, &shim_log);
+    lock = open(path, O_RDONLY);
+
+    if (stats == NULL || lock == -1 || flock(lock, LOCK_EX) == -1) {
+        exit(1);
+    }
+
+    alarm(30);
+
+    /* never given back */
+
+    tries = -1;
+    slept = 0;
+    stats = ngx_eb_stats_attach(pool, &file, &shim_log, errstr,
+                                sizeof(errstr), &err);
+
+    ok(stats == NULL && err == ETIMEDOUT, "locked: there is an end to it");
+    ok(strstr((char *) errstr, path) != NULL, "locked: the reason names it");
+    is_int(slept, 60000, "locked: after a minute");
+
+    tries = 5;
+    slept = 0;
+    stats = ngx_eb_stats_attach(pool, &file, &shim_log, errstr,
+                                sizeof(errstr), &err);
+
+    ok(stats != NULL, "locked: for a moment");
+    is_int(slept, 60, "locked: so long");
+
+    alarm(0);
+    slept = -1;
+
+    ngx_destroy_pool(pool);
+    is_int(descriptors(), before, "locked: no descriptor is left");
+}
+
+
+/* while the file is printed, a process writes to it what it likes */
+
+static void
+astray(void)
+{
+    int              status;
+    char             labels[900];
+    pid_t            harm, scrape;
+    ngx_pool_t      *pool;
+    ngx_eb_stats_t  *stats;
+
+    unlink(path);
+
+    (void) attach(&pool);
+    ngx_destroy_pool(pool);
+
+    plant(1, NGX_EB_STATS_LOCATION, "server=\"kind\"", 13);
+    plant(2, NGX_EB_STATS_LOCATION, "server=\"text\"", 13);
+    plant(3, NGX_EB_STATS_DESTINATION, "server=\"len\"", 12);
+
+    memset(labels, 'x', sizeof(labels));
+    memcpy(labels, "server=\"", 8);
+    labels[877] = '"';
+
+    /* the last that are printed: what is behind them is not mapped */
+
+    plant(ROOM + NGX_EB_STATS_ROUTE, NGX_EB_STATS_ROUTE, labels, 878);
+    plant(ROOM + NGX_EB_STATS_ZONE, NGX_EB_STATS_ZONE, labels, 878);
+
+    /* others are never alone with the file, and do not repair it */
+
+    stats = attach(&pool);
+
+    ok(stats != NULL, "astray: attached");
+
+    harm = start(vandal, NULL);
+    scrape = start(scraper, NULL);
+
+    status = finish(scrape);
+
+    ok(status == 0, "astray: %d scrapes, and each is well formed (%d)",
+       SCRAPES, status);
+
+    kill(harm, SIGKILL);
+    status = finish(harm);
+
+    ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+       "astray: while it was written to");
+
+    ngx_destroy_pool(pool);
+}
+
+
+static void
+scraper(void *data)
+{
+    char            *all;
+    report_t         report;
+    ngx_int_t        i;
+    ngx_uint_t       seen;
+    ngx_pool_t      *pool;
+    ngx_eb_stats_t  *stats;
+
+    alarm(120);
+
+    seen = 0;
+
+    stats = attach(&pool);
+
+    if (stats == NULL) {
+        _exit(1);
+    }
+
+    ngx_destroy_pool(pool);
+
+    for (i = 0; i < SCRAPES; i++) {
+
+        /* what is astray once shall not be left out for good */
+
+        if (i % 100 == 0) {
+
+            if (i) {
+                ngx_destroy_pool(pool);
+            }
+
+            stats = attach(&pool);
+
+            if (stats == NULL) {
+                _exit(1);
+            }
+        }
+
+        all = render(stats, pool, NULL, 0);
+
+        if (!strict(all, &report)) {
+            printf("# %s: %.60s\n", report.why, report.pos);
+            _exit(2);
+        }
+
+        seen |= (strstr(all, "server=\"kind\"") != NULL);
+        seen |= (strstr(all, "server=\"text\"") != NULL) << 1;
+        seen |= (strstr(all, "server=\"len\"") != NULL) << 2;
+        seen |= (strstr(all, "xxxxx\"} ") != NULL) << 3;
+
+        free(all);
+    }
+
+    ngx_destroy_pool(pool);
+
+    if (seen != 15) {
+        _exit(3);
+    }
+}
+
+
+static void
+vandal(void *data)
+{
+    int                 fd;
+    u_char             *map;
+    ngx_uint_t          i;
+    volatile u_char    *text;
+    volatile uint16_t  *lens[3];
+    volatile uint32_t  *kind;
+
+    alarm(150);
+
+    fd = open(path, O_RDWR);
+    if (fd == -1) {
+        _exit(1);
+    }
+
+    map = mmap(NULL, FILE_SIZE, PROT_READ|PROT_WRITE, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) {
+        _exit(1);
+    }
+
+    kind = (uint32_t *) (map + SLOT_AT(1));
+    text = map + LABELS_AT(2) + 9;
+    lens[0] = (uint16_t *) (map + LEN_AT(3));
+    lens[1] = (uint16_t *) (map + LEN_AT(ROOM + NGX_EB_STATS_ROUTE));
+    lens[2] = (uint16_t *) (map + LEN_AT(ROOM + NGX_EB_STATS_ZONE));
+
+    for (i = 0; /* void */ ; i++) {
+        *kind = (i & 1) ? 0x7ffffff0 : NGX_EB_STATS_LOCATION;
+        *text = (i & 1) ? LF : 'e';
+        *lens[0] = (i & 1) ? 65535 : 12;
+        *lens[1] = (i & 1) ? 65535 : 878;
+        *lens[2] = (i & 1) ? 65535 : 878;
+    }
+}
+
+
+/* all is right about these slots but their labels */
+
+static void
+planted(void)
+{
+    char             *all, name[64];
+    ngx_uint_t        i, n;
+    ngx_pool_t       *pool;
+    ngx_eb_stats_t   *stats;
+
+    static struct {
+        const char   *labels;
+        ngx_uint_t    printed;
+    } slots[] = {
+        { "s=\"ok\",good=\"1\"", 1 },
+        { "s=\"\\\\ \\\" \\n \xc3\xa4 \xf0\x9f\x98\x80\",good=\"2\"", 1 },
+        { "good=\"\"", 1 },
+        { "_good9=\"x\"", 1 },
+        { "bad=\"\n\"", 0 },
+        { "bad=\"\"} 1\nforged_total{a=\"b\"", 0 },
+        { "bad=\"\x1b[2J\"", 0 },
+        { "bad=\"\x7f\"", 0 },
+        { "bad=\"\r\"", 0 },
+        { "bad=\"\t\"", 0 },
+        { "bad=\"a\"b\"", 0 },
+        { "bad=\"\\t\"", 0 },
+        { "bad=\"\\\"", 0 },
+        { "bad=\"\\", 0 },
+        { "bad=\"", 0 },
+        { "bad=", 0 },
+        { "bad", 0 },
+        { "bad=\"a\",", 0 },
+        { "bad=\"a\",,b=\"c\"", 0 },
+        { "bad=\"a\";b=\"c\"", 0 },
+        { "bad=\"a\"} 7 #\"", 0 },
+        { "=\"bad\"", 0 },
+        { "9=\"bad\"", 0 },
+        { "b-d=\"bad\"", 0 },
+        { "bad=\"\xff\"", 0 },
+        { "bad=\"\xc0\xaf\"", 0 },
+        { "bad=\"\xe2\x82\"", 0 },
+        { "bad=\"\xed\xa0\x80\"", 0 },
+        { "bad=x", 0 },
+        { ",bad=\"x\"", 0 }
+    };
+
+    n = sizeof(slots) / sizeof(slots[0]);
+
+    unlink(path);
+
+    (void) attach(&pool);
+    ngx_destroy_pool(pool);
+
+    for (i = 0; i < n; i++) {
+        plant(1 + i, NGX_EB_STATS_LOCATION, slots[i].labels,
+              strlen(slots[i].labels));
+    }
+
+    plant(1 + n, NGX_EB_STATS_LOCATION, "bad=\"\0\"", 7);
+    plant(ROOM + NGX_EB_STATS_LOCATION, NGX_EB_STATS_LOCATION,
+          "bad=\"\n\"", 7);
+
+    stats = attach(&pool);
+    all = render(stats, pool, NULL, 0);
+
+    well_formed(all, "planted");
+    ok(strstr(all, "bad") == NULL, "planted: nothing bad is printed");
+
+    for (i = 0; i < n; i++) {
+
+        if (slots[i].printed) {
+            snprintf(name, sizeof(name), "{%.60s}", slots[i].labels);
+            ok(strstr(all, name) != NULL, "planted: %d is printed", (int) i);
+        }
+    }
+
+    free(all);
+    ngx_destroy_pool(pool);
+}
+
+
+/* what would not be printed is not written either, and counts all the same */
+
+static void
+controls(void)
+{
+    char                 *all, long_one[1000];
+    ngx_pool_t           *pool;
+    ngx_eb_stats_t       *stats;
+    ngx_eb_stats_cell_t  *a, *b, *c;
+
+    unlink(path);
+
+    stats = attach(&pool);
+
+    a = series(stats, LOCATION, "server=\"a\x01\"");
+    b = series(stats, LOCATION, "server=\"a\x02\"");
+
+    ok(a != b, "controls: they stay apart");
+    ok(a == series(stats, LOCATION, "server=\"a\x01\""),
+       "controls: and are found again");
+
+    ngx_eb_stats_add(a, NGX_EB_STATS_L_RECEIVED, 11);
+    ngx_eb_stats_add(b, NGX_EB_STATS_L_RECEIVED, 12);
+
+    memset(long_one, 'x', sizeof(long_one));
+    memcpy(long_one, "server=\"\x03", 9);
+    long_one[999] = '"';
+
+    c = series_of(stats, NGX_EB_STATS_LOCATION, long_one, 1000);
+    ngx_eb_stats_add(c, NGX_EB_STATS_L_RECEIVED, 13);
+
+    all = render(stats, pool, NULL, 0);
+    well_formed(all, "controls");
+
+#define RECEIVED  "eventbridge_events_received_total{series=\""
+
+    ok(strstr(all, RECEIVED) != NULL, "controls: printed as a hash");
+    ok(strstr(all, "\"} 11\n") != NULL, "controls: the first");
+    ok(strstr(all, "\"} 12\n") != NULL, "controls: the second");
+    ok(strstr(all, "\"} 13\n") != NULL, "controls: the long one");
+
+    free(all);
+    ngx_destroy_pool(pool);
+}
+
+
+static void
 histograms(void)
 {
     char                 *all;
@@ -2066,6 +2563,8 @@ no_memory(void)
 
     ok(stats != NULL && i > 3, "memory: attached at last");
 
+    (void) series(stats, LOCATION, "server=\"a\"");
+
     n = NGX_ERROR;
 
     for (i = 0; n != NGX_OK && i < 20; i++) {
@@ -2074,7 +2573,7 @@ no_memory(void)
         shim_allocs = -1;
     }
 
-    ok(n == NGX_OK && i > 2, "memory: rendered at last");
+    ok(n == NGX_OK && i == 4, "memory: rendered at last");
 
     ngx_destroy_pool(pool);
 
@@ -2122,6 +2621,11 @@ main(void)
     in_use();
     foreign();
     refused();
+    not_ours();
+    locked();
+    astray();
+    planted();
+    controls();
     histograms();
     text();
     long_labels();
