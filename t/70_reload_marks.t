@@ -25,7 +25,7 @@ use Test::EventBridge::Util qw/ child_pids now /;
 ###############################################################################
 
 my $t = Test::EventBridge->new(workers => 2, log_level => 'info')
-    ->plan($> == 0 ? 159 : 154);
+    ->plan($> == 0 ? 161 : 156);
 
 my $ma = $t->mock(1);
 my $mb = $t->mock(2);
@@ -118,13 +118,15 @@ $t->conf(configuration());
 ok($t->reload(), 'reload after that');
 nothing_twice('reload after a refused one');
 
-# another size is no other file
+# another size is another file, see 70_resize.t
 
 $t->conf(configuration() =~ s/z:1m/z:2m/r);
 ok($t->reload(), 'reload with another size');
 nothing_twice('another size');
+ok(wait_for(sub { !-e "$file.prev" }), 'all has moved');
 $t->conf(configuration());
 ok($t->reload(), 'and back');
+ok(wait_for(sub { !-e "$file.prev" }), 'all has moved');
 
 figures('reload');
 

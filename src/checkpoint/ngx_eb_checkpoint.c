@@ -22,17 +22,14 @@
 
 #define NGX_EB_CHECKPOINT_SAMPLE      4096      /* buckets */
 #define NGX_EB_CHECKPOINT_AHEAD       64        /* keys prefetched */
+#define NGX_EB_CHECKPOINT_FOLLOWS     10        /* successors at a time */
 
 
-static ngx_int_t ngx_eb_checkpoint_lock(ngx_eb_checkpoint_t *cp,
-    pthread_mutex_t *lock);
-static uint64_t ngx_eb_checkpoint_dest_sum(ngx_eb_checkpoint_dest_t *dest);
 static ngx_int_t ngx_eb_checkpoint_register(ngx_eb_checkpoint_t *cp,
     XXH128_hash_t *id, ngx_log_t *log);
-static uint64_t ngx_eb_checkpoint_ms(void);
+static ngx_int_t ngx_eb_checkpoint_strip(ngx_eb_checkpoint_t *cp,
+    uint64_t bits);
 static ngx_uint_t ngx_eb_checkpoint_issued(ngx_eb_checkpoint_owner_t *slot,
-    uint32_t token);
-static ngx_uint_t ngx_eb_checkpoint_live(void *data, ngx_uint_t owner,
     uint32_t token);
 static ngx_int_t ngx_eb_checkpoint_ready(ngx_eb_checkpoint_t *cp);
 static void ngx_eb_checkpoint_hash(ngx_eb_store_t *store, u_char *data,
@@ -47,10 +44,13 @@ static ngx_int_t ngx_eb_checkpoint_commit(ngx_eb_store_t *store,
 static ngx_int_t ngx_eb_checkpoint_lookup(ngx_eb_store_t *store,
     ngx_eb_store_key_t *keys, ngx_uint_t n);
 static ngx_int_t ngx_eb_checkpoint_each(ngx_eb_checkpoint_t *cp,
-    uint32_t mark, ngx_eb_store_key_t *keys, ngx_uint_t n, ngx_uint_t claim);
+    uint32_t token, ngx_eb_store_key_t *keys, ngx_uint_t n,
+    ngx_uint_t claim);
+static ngx_int_t ngx_eb_checkpoint_settled(ngx_eb_checkpoint_t *cp,
+    uint32_t mark, ngx_eb_store_key_t *key);
 static void ngx_eb_checkpoint_prefetch(ngx_eb_checkpoint_t *cp,
     ngx_eb_store_key_t *keys, ngx_uint_t n, ngx_uint_t claim);
-static void ngx_eb_checkpoint_undo(ngx_eb_checkpoint_t *cp, uint32_t mark,
+static void ngx_eb_checkpoint_undo(ngx_eb_checkpoint_t *cp, uint32_t token,
     ngx_eb_store_key_t *keys, ngx_uint_t n);
 
 
@@ -72,7 +72,9 @@ ngx_eb_checkpoint_attach(ngx_pool_t *pool, ngx_eb_checkpoint_conf_t *conf,
         return NULL;
     }
 
-    cp = ngx_pcalloc(pool, sizeof(ngx_eb_checkpoint_t));
+    /* the second one is for a predecessor */
+
+    cp = ngx_pcalloc(pool, 2 * sizeof(ngx_eb_checkpoint_t));
     if (cp == NULL) {
         (void) ngx_eb_checkpoint_fail(&try, NGX_ENOMEM, "no memory");
         return NULL;
@@ -88,23 +90,18 @@ ngx_eb_checkpoint_attach(ngx_pool_t *pool, ngx_eb_checkpoint_conf_t *conf,
     cp->log = log;
     cp->fd = -1;
     cp->owner = -1;
+    cp->room = cp + 1;
+    cp->room->fd = -1;
+    cp->room->owner = -1;
 
     cln->handler = ngx_eb_checkpoint_detach;
     cln->data = cp;
 
-    if (ngx_eb_checkpoint_acquire(cp, &try) != NGX_OK) {
+    if (ngx_eb_checkpoint_acquire(cp, &try) != NGX_OK
+        || ngx_eb_checkpoint_predecessor(cp, &try) != NGX_OK)
+    {
         ngx_eb_checkpoint_detach(cp);
         return NULL;
-    }
-
-    cp->table.live = ngx_eb_checkpoint_live;
-    cp->table.data = cp;
-
-    if (cp->size != ngx_eb_checkpoint_round(conf->size)) {
-        ngx_log_error(NGX_LOG_WARN, log, 0,
-                      "eventbridge: checkpoint \"%V\" keeps the size of "
-                      "\"%V\", %uz bytes, instead of the configured %uz",
-                      &conf->name, &conf->path, cp->size, conf->size);
     }
 
     cp->store.hash = ngx_eb_checkpoint_hash;
@@ -123,9 +120,13 @@ ngx_eb_checkpoint_destination(ngx_eb_checkpoint_t *cp, ngx_str_t *uri,
     ngx_log_t *log)
 {
     ngx_int_t      bit;
+    ngx_uint_t     moved, tries;
     XXH128_hash_t  id;
 
+    tries = 0;
     id = XXH3_128bits(uri->data, uri->len);
+
+again:
 
     /* protects the identities; held for a sweep and a sync at most */
 
@@ -133,15 +134,28 @@ ngx_eb_checkpoint_destination(ngx_eb_checkpoint_t *cp, ngx_str_t *uri,
         return -1;
     }
 
-    if (cp->header->moved) {
-        ngx_log_error(NGX_LOG_ERR, log, 0,
-                      "eventbridge: checkpoint \"%V\" was replaced by a "
-                      "successor", &cp->conf->name);
-        bit = -1;
+    /* only the file that has the name, see ngx_eb_checkpoint_next.c */
 
-    } else {
-        bit = ngx_eb_checkpoint_register(cp, &id, log);
+    moved = (cp->header->moved
+             || !ngx_eb_checkpoint_same(cp->fd, cp->conf->path.data));
+
+    if (moved) {
+        (void) pthread_mutex_unlock(&cp->header->lock);
+
+        if (tries++ < NGX_EB_CHECKPOINT_FOLLOWS
+            && ngx_eb_checkpoint_follow(cp) == NGX_OK)
+        {
+            goto again;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "eventbridge: checkpoint \"%V\" was replaced",
+                      &cp->conf->name);
+
+        return -1;
     }
+
+    bit = ngx_eb_checkpoint_register(cp, &id, log);
 
     (void) pthread_mutex_unlock(&cp->header->lock);
 
@@ -169,11 +183,6 @@ ngx_eb_checkpoint_renew(ngx_eb_checkpoint_t *cp, uint64_t bits)
 ngx_int_t
 ngx_eb_checkpoint_open(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
 {
-    int                         rc;
-    uint64_t                    start;
-    ngx_uint_t                  i, n, owners;
-    ngx_eb_checkpoint_owner_t  *slot;
-
     cp->log = log;
     cp->logged = 0;
 
@@ -184,6 +193,26 @@ ngx_eb_checkpoint_open(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
     /* what a parent process holds is not ours */
 
     cp->owner = -1;
+
+    if (cp->prev) {
+        cp->prev->owner = -1;
+    }
+
+    if (cp->header->moved) {
+        (void) ngx_eb_checkpoint_follow(cp);
+    }
+
+    return ngx_eb_checkpoint_slot(cp, log);
+}
+
+
+ngx_int_t
+ngx_eb_checkpoint_slot(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
+{
+    int                         rc;
+    uint64_t                    start;
+    ngx_uint_t                  i, n, owners;
+    ngx_eb_checkpoint_owner_t  *slot;
 
     owners = cp->nowners;
 
@@ -218,6 +247,7 @@ ngx_eb_checkpoint_open(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
 
         cp->owner = (ngx_int_t) n;
         cp->pid = getpid();
+        cp->shift = 0;
 
         return NGX_OK;
     }
@@ -245,6 +275,10 @@ ngx_eb_checkpoint_close(ngx_eb_checkpoint_t *cp)
     }
 
     cp->owner = -1;
+
+    if (cp->prev) {
+        ngx_eb_checkpoint_close(cp->prev);
+    }
 }
 
 
@@ -254,6 +288,10 @@ ngx_eb_checkpoint_heartbeat(ngx_eb_checkpoint_t *cp)
     if (cp->owner != -1) {
         __atomic_store_n(&cp->owners[cp->owner].heartbeat,
                          ngx_eb_checkpoint_ms(), __ATOMIC_RELAXED);
+    }
+
+    if (cp->prev) {
+        ngx_eb_checkpoint_heartbeat(cp->prev);
     }
 }
 
@@ -283,9 +321,22 @@ ngx_eb_checkpoint_flush_due(ngx_eb_checkpoint_t *cp)
         return 0;
     }
 
-    return __atomic_compare_exchange_n(&cp->header->sync_started, &last, now,
-                                       0, __ATOMIC_RELAXED,
-                                       __ATOMIC_RELAXED);
+    if (!__atomic_compare_exchange_n(&cp->header->sync_started, &last, now,
+                                     0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    {
+        return 0;
+    }
+
+    cp->flushing = 1;
+    cp->flush_fd = cp->fd;
+    cp->flush_header = cp->header;
+
+    /* the flush that begins now is one of all that has moved */
+
+    cp->finishing = (__atomic_load_n(&cp->header->drained, __ATOMIC_ACQUIRE)
+                     == NGX_EB_CHECKPOINT_DRAINED);
+
+    return 1;
 }
 
 
@@ -298,8 +349,15 @@ ngx_eb_checkpoint_flush(ngx_eb_checkpoint_t *cp)
      * are covered by their checks.
      */
 
-    if (fdatasync(cp->fd) == -1) {
+    if (fdatasync(cp->flushing ? cp->flush_fd : cp->fd) == -1) {
         return ngx_errno;
+    }
+
+    if (cp->finishing) {
+
+        /* a file that may not be deleted here is deleted later */
+
+        (void) ngx_eb_checkpoint_finish(cp);
     }
 
     return 0;
@@ -310,6 +368,9 @@ void
 ngx_eb_checkpoint_flushed(ngx_eb_checkpoint_t *cp, ngx_err_t err,
     ngx_msec_t msec)
 {
+    cp->flushing = 0;
+    cp->finishing = 0;
+
     if (err) {
         (void) __atomic_fetch_add(&cp->header->sync_errors, 1,
                                   __ATOMIC_RELAXED);
@@ -333,7 +394,8 @@ ngx_uint_t
 ngx_eb_checkpoint_usable(ngx_eb_checkpoint_t *cp)
 {
     return cp->owner != -1
-           && __atomic_load_n(&cp->header->moved, __ATOMIC_ACQUIRE) == 0;
+           && (__atomic_load_n(&cp->header->moved, __ATOMIC_ACQUIRE) == 0
+               || ngx_eb_checkpoint_follow(cp) == NGX_OK);
 }
 
 
@@ -406,6 +468,8 @@ ngx_eb_checkpoint_facts(ngx_eb_checkpoint_t *cp,
         }
     }
 
+    facts->moving = (cp->prev != NULL);
+
     /* after a whole window nothing is missing any more */
 
     facts->corrupt_reset = h->constant.reset
@@ -414,7 +478,7 @@ ngx_eb_checkpoint_facts(ngx_eb_checkpoint_t *cp,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_eb_checkpoint_lock(ngx_eb_checkpoint_t *cp, pthread_mutex_t *lock)
 {
     int  rc;
@@ -443,7 +507,7 @@ ngx_eb_checkpoint_lock(ngx_eb_checkpoint_t *cp, pthread_mutex_t *lock)
 }
 
 
-static uint64_t
+uint64_t
 ngx_eb_checkpoint_dest_sum(ngx_eb_checkpoint_dest_t *dest)
 {
     return XXH3_64bits(dest, offsetof(ngx_eb_checkpoint_dest_t, check));
@@ -532,18 +596,14 @@ ngx_eb_checkpoint_register(ngx_eb_checkpoint_t *cp, XXH128_hash_t *id,
 
         dest->check = 0;
 
-        for (i = 0; i < cp->table.regions; i++) {
+        /* first where marks still come from */
 
-            /* one at a time; whoever holds it does not want ours */
-
-            if (ngx_eb_checkpoint_lock(cp, &cp->locks[i].lock) != NGX_OK) {
-                return -1;
-            }
-
-            ngx_eb_table_strip(&cp->table, (uint32_t) i,
-                               (uint64_t) 1 << bit);
-
-            (void) pthread_mutex_unlock(&cp->locks[i].lock);
+        if ((cp->prev
+             && ngx_eb_checkpoint_strip(cp->prev, (uint64_t) 1 << bit)
+                != NGX_OK)
+            || ngx_eb_checkpoint_strip(cp, (uint64_t) 1 << bit) != NGX_OK)
+        {
+            return -1;
         }
     }
 
@@ -567,9 +627,31 @@ ngx_eb_checkpoint_register(ngx_eb_checkpoint_t *cp, XXH128_hash_t *id,
 }
 
 
+static ngx_int_t
+ngx_eb_checkpoint_strip(ngx_eb_checkpoint_t *cp, uint64_t bits)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < cp->table.regions; i++) {
+
+        /* one at a time; whoever holds it does not want ours */
+
+        if (ngx_eb_checkpoint_lock(cp, &cp->locks[i].lock) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_eb_table_strip(&cp->table, (uint32_t) i, bits);
+
+        (void) pthread_mutex_unlock(&cp->locks[i].lock);
+    }
+
+    return NGX_OK;
+}
+
+
 /* goes on while the machine sleeps, and never jumps */
 
-static uint64_t
+uint64_t
 ngx_eb_checkpoint_ms(void)
 {
     struct timespec  ts;
@@ -595,7 +677,7 @@ ngx_eb_checkpoint_issued(ngx_eb_checkpoint_owner_t *slot, uint32_t token)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_eb_checkpoint_live(void *data, ngx_uint_t owner, uint32_t token)
 {
     ngx_eb_checkpoint_t *cp = data;
@@ -669,16 +751,10 @@ ngx_eb_checkpoint_ready(ngx_eb_checkpoint_t *cp)
         return NGX_ERROR;
     }
 
-    if (__atomic_load_n(&cp->header->moved, __ATOMIC_ACQUIRE)) {
-
-        if (!cp->logged) {
-            cp->logged = 1;
-            ngx_log_error(NGX_LOG_ERR, cp->log, 0,
-                          "eventbridge: checkpoint \"%V\" was replaced by a "
-                          "successor", &cp->conf->name);
-        }
-
-        return NGX_ERROR;
+    if (__atomic_load_n(&cp->header->moved, __ATOMIC_ACQUIRE)
+        && ngx_eb_checkpoint_follow(cp) != NGX_OK)
+    {
+        return NGX_DECLINED;
     }
 
     return NGX_OK;
@@ -720,7 +796,7 @@ ngx_eb_checkpoint_token(ngx_eb_store_t *store)
 
     __atomic_store_n(&slot->next, token + 1, __ATOMIC_RELEASE);
 
-    return token & (NGX_EB_TABLE_TOKENS - 1);
+    return (token - cp->shift) & (NGX_EB_TABLE_TOKENS - 1);
 }
 
 
@@ -737,8 +813,7 @@ ngx_eb_checkpoint_claim(ngx_eb_store_t *store, uint32_t token,
 
     ngx_eb_checkpoint_heartbeat(cp);
 
-    return ngx_eb_checkpoint_each(cp, ngx_eb_table_mark(cp->owner, token),
-                                  keys, n, 1);
+    return ngx_eb_checkpoint_each(cp, token, keys, n, 1);
 }
 
 
@@ -749,12 +824,13 @@ ngx_eb_checkpoint_commit(ngx_eb_store_t *store, uint32_t token,
 {
     ngx_eb_checkpoint_t *cp = store->data;
 
-    if (ngx_eb_checkpoint_ready(cp) != NGX_OK) {
+    /* without the successor what is claimed here can be settled here */
+
+    if (ngx_eb_checkpoint_ready(cp) == NGX_ERROR) {
         return NGX_ERROR;
     }
 
-    return ngx_eb_checkpoint_each(cp, ngx_eb_table_mark(cp->owner, token),
-                                  keys, n, 0);
+    return ngx_eb_checkpoint_each(cp, token, keys, n, 0);
 }
 
 
@@ -764,6 +840,7 @@ ngx_eb_checkpoint_lookup(ngx_eb_store_t *store, ngx_eb_store_key_t *keys,
 {
     ngx_eb_checkpoint_t *cp = store->data;
 
+    ngx_int_t         rc;
     ngx_uint_t        i;
     pthread_mutex_t  *lock;
 
@@ -771,6 +848,7 @@ ngx_eb_checkpoint_lookup(ngx_eb_store_t *store, ngx_eb_store_key_t *keys,
         return NGX_ERROR;
     }
 
+    rc = NGX_OK;
     cp->table.now = ngx_time();
 
     for (i = 0; i < n; i++) {
@@ -787,9 +865,18 @@ ngx_eb_checkpoint_lookup(ngx_eb_store_t *store, ngx_eb_store_key_t *keys,
             return NGX_ERROR;
         }
 
-        ngx_eb_table_lookup(&cp->table, &keys[i]);
+        if (cp->prev) {
+            rc = ngx_eb_checkpoint_move_lookup(cp, &keys[i]);
+
+        } else {
+            ngx_eb_table_lookup(&cp->table, &keys[i]);
+        }
 
         (void) pthread_mutex_unlock(lock);
+
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     return NGX_OK;
@@ -803,17 +890,22 @@ ngx_eb_checkpoint_lookup(ngx_eb_store_t *store, ngx_eb_store_key_t *keys,
  */
 
 static ngx_int_t
-ngx_eb_checkpoint_each(ngx_eb_checkpoint_t *cp, uint32_t mark,
+ngx_eb_checkpoint_each(ngx_eb_checkpoint_t *cp, uint32_t token,
     ngx_eb_store_key_t *keys, ngx_uint_t n, ngx_uint_t claim)
 {
-    ngx_uint_t        i, ahead, status;
+    uint32_t          mark;
+    ngx_int_t         rc, fine;
+    ngx_uint_t        i, ahead, status, follows;
     pthread_mutex_t  *lock;
 
     cp->table.now = ngx_time();
 
     status = claim ? NGX_EB_KEY_NEW : NGX_EB_KEY_CLAIMED;
+    mark = ngx_eb_checkpoint_mark(cp, token);
 
+    rc = NGX_OK;
     ahead = 0;
+    follows = 0;
 
     for (i = 0; i < n; i++) {
 
@@ -827,6 +919,8 @@ ngx_eb_checkpoint_each(ngx_eb_checkpoint_t *cp, uint32_t mark,
             continue;
         }
 
+again:
+
         /* one lock covers both buckets of a key, and for one key only */
 
         lock = &cp->locks[ngx_eb_table_region(&cp->table, &keys[i])].lock;
@@ -838,12 +932,40 @@ ngx_eb_checkpoint_each(ngx_eb_checkpoint_t *cp, uint32_t mark,
         /* a successor is published under all the locks */
 
         if (__atomic_load_n(&cp->header->moved, __ATOMIC_ACQUIRE)) {
+
             (void) pthread_mutex_unlock(lock);
-            (void) ngx_eb_checkpoint_ready(cp);
-            goto failed;
+
+            if (follows++ < NGX_EB_CHECKPOINT_FOLLOWS
+                && ngx_eb_checkpoint_follow(cp) == NGX_OK)
+            {
+                cp->table.now = ngx_time();
+                mark = ngx_eb_checkpoint_mark(cp, token);
+                goto again;
+            }
+
+            if (claim) {
+                goto failed;
+            }
+
+            /* the others can be settled, maybe */
+
+            if (ngx_eb_checkpoint_settled(cp, mark, &keys[i]) != NGX_OK) {
+                rc = NGX_ERROR;
+            }
+
+            continue;
         }
 
-        if (claim) {
+        if (cp->prev) {
+            fine = claim ? ngx_eb_checkpoint_move_claim(cp, token, &keys[i])
+                         : ngx_eb_checkpoint_move_commit(cp, token, &keys[i]);
+
+            if (fine != NGX_OK) {
+                (void) pthread_mutex_unlock(lock);
+                goto failed;
+            }
+
+        } else if (claim) {
             ngx_eb_table_claim(&cp->table, mark, &keys[i]);
 
         } else {
@@ -853,15 +975,47 @@ ngx_eb_checkpoint_each(ngx_eb_checkpoint_t *cp, uint32_t mark,
         (void) pthread_mutex_unlock(lock);
     }
 
-    return NGX_OK;
+    return rc;
 
 failed:
 
     if (claim) {
-        ngx_eb_checkpoint_undo(cp, mark, keys, i);
+        ngx_eb_checkpoint_undo(cp, token, keys, i);
     }
 
     return NGX_ERROR;
+}
+
+
+/*
+ * A claim of ours is left in the file that was replaced until it is settled,
+ * so it can be settled there even when the successor cannot be reached.
+ */
+
+static ngx_int_t
+ngx_eb_checkpoint_settled(ngx_eb_checkpoint_t *cp, uint32_t mark,
+    ngx_eb_store_key_t *key)
+{
+    ngx_int_t              rc;
+    pthread_mutex_t       *lock;
+    ngx_eb_table_entry_t   val;
+
+    lock = &cp->locks[ngx_eb_table_region(&cp->table, key)].lock;
+
+    if (ngx_eb_checkpoint_lock(cp, lock) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = NGX_ERROR;
+
+    if (ngx_eb_table_peek(&cp->table, key, &val) && val.mark == mark) {
+        ngx_eb_table_commit(&cp->table, mark, key);
+        rc = NGX_OK;
+    }
+
+    (void) pthread_mutex_unlock(lock);
+
+    return rc;
 }
 
 
@@ -901,11 +1055,14 @@ ngx_eb_checkpoint_prefetch(ngx_eb_checkpoint_t *cp, ngx_eb_store_key_t *keys,
 /* the store cannot serve: gives up what it has claimed so far */
 
 static void
-ngx_eb_checkpoint_undo(ngx_eb_checkpoint_t *cp, uint32_t mark,
+ngx_eb_checkpoint_undo(ngx_eb_checkpoint_t *cp, uint32_t token,
     ngx_eb_store_key_t *keys, ngx_uint_t n)
 {
+    uint32_t          mark;
     ngx_uint_t        i;
     pthread_mutex_t  *lock;
+
+    mark = ngx_eb_checkpoint_mark(cp, token);
 
     for (i = 0; i < n; i++) {
 
@@ -922,7 +1079,12 @@ ngx_eb_checkpoint_undo(ngx_eb_checkpoint_t *cp, uint32_t mark,
         keys[i].done = 0;
         keys[i].final = 1;
 
-        ngx_eb_table_commit(&cp->table, mark, &keys[i]);
+        if (cp->prev) {
+            (void) ngx_eb_checkpoint_move_commit(cp, token, &keys[i]);
+
+        } else {
+            ngx_eb_table_commit(&cp->table, mark, &keys[i]);
+        }
 
         (void) pthread_mutex_unlock(lock);
     }

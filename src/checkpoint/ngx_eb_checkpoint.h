@@ -51,6 +51,8 @@ typedef struct {
     ngx_uint_t                destinations; /* live identities */
     unsigned                  corrupt_reset:1;  /* started empty because the
                                                    file was damaged */
+    unsigned                  moving:1;     /* marks come from a file that
+                                               this one has replaced */
 } ngx_eb_checkpoint_facts_t;
 
 
@@ -73,6 +75,20 @@ ngx_int_t ngx_eb_checkpoint_test(ngx_eb_checkpoint_conf_t *conf,
 ngx_eb_checkpoint_t *ngx_eb_checkpoint_attach(ngx_pool_t *pool,
     ngx_eb_checkpoint_conf_t *conf, ngx_log_t *log, u_char *errstr,
     size_t errlen, ngx_err_t *err);
+
+/*
+ * Master, when the configuration is accepted: if the file has another size or
+ * an older format, a new one takes its place; marks move while all work on.
+ * Else, or if that cannot be (logged), it stays as it is.
+ */
+void ngx_eb_checkpoint_settle(ngx_eb_checkpoint_t *cp, ngx_log_t *log);
+
+/*
+ * Worker, several times a second: goes over to a new file, and moves some
+ * marks.  NGX_AGAIN: there are more, it should be called again in a few
+ * milliseconds; NGX_OK.
+ */
+ngx_int_t ngx_eb_checkpoint_tick(ngx_eb_checkpoint_t *cp);
 
 /*
  * The bit (0 to 63) of the destination with this URI: the registered one, or

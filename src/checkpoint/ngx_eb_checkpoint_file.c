@@ -14,13 +14,11 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <sys/vfs.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 
-#define NGX_EB_CHECKPOINT_VERSION     2         /* 1 had no tags */
 #define NGX_EB_CHECKPOINT_ENDIAN      0x01020304
 #define NGX_EB_CHECKPOINT_MAGIC       "\x8bngxebck"     /* 8 bytes */
 
@@ -40,59 +38,12 @@
 #define NGX_EB_CHECKPOINT_WAIT        6000      /* tries: a minute */
 
 
-typedef struct {
-    uint32_t                   type;
-    char                      *name;
-} ngx_eb_checkpoint_fs_t;
-
-
 static ngx_int_t ngx_eb_checkpoint_layout(uint64_t size,
     ngx_eb_checkpoint_constant_t *c);
 static uint64_t ngx_eb_checkpoint_sum(ngx_eb_checkpoint_constant_t *c);
-static ngx_int_t ngx_eb_checkpoint_trusted(ngx_eb_checkpoint_try_t *try,
-    struct stat *st);
-static ngx_int_t ngx_eb_checkpoint_local(ngx_eb_checkpoint_try_t *try,
-    ngx_fd_t fd);
-static ngx_int_t ngx_eb_checkpoint_validate(ngx_eb_checkpoint_try_t *try,
-    ngx_fd_t fd, off_t size, ngx_eb_checkpoint_constant_t *c);
-static ngx_int_t ngx_eb_checkpoint_absent(ngx_eb_checkpoint_try_t *try);
-static void ngx_eb_checkpoint_directory(ngx_eb_checkpoint_try_t *try,
-    u_char *buf);
-static ngx_int_t ngx_eb_checkpoint_same(ngx_fd_t fd, u_char *path);
-static ngx_int_t ngx_eb_checkpoint_wait(ngx_eb_checkpoint_try_t *try,
-    ngx_fd_t fd);
 static ngx_int_t ngx_eb_checkpoint_create(ngx_eb_checkpoint_try_t *try,
     ngx_uint_t reset, ngx_fd_t *fdp);
-static ngx_int_t ngx_eb_checkpoint_write(ngx_eb_checkpoint_try_t *try,
-    ngx_fd_t fd, u_char *path, ngx_uint_t reset);
-static ngx_int_t ngx_eb_checkpoint_sync_directory(
-    ngx_eb_checkpoint_try_t *try);
 static ngx_int_t ngx_eb_checkpoint_aside(ngx_eb_checkpoint_try_t *try);
-static ngx_int_t ngx_eb_checkpoint_allocate(ngx_fd_t fd, uint64_t size);
-static ngx_int_t ngx_eb_checkpoint_map(ngx_eb_checkpoint_t *cp,
-    ngx_eb_checkpoint_try_t *try, ngx_eb_checkpoint_constant_t *c);
-static ngx_int_t ngx_eb_checkpoint_anew(ngx_eb_checkpoint_t *cp,
-    ngx_eb_checkpoint_try_t *try);
-static void ngx_eb_checkpoint_boot(u_char *id);
-
-
-/* file systems on which two hosts may see one file, but not one memory */
-
-static ngx_eb_checkpoint_fs_t  ngx_eb_checkpoint_remote[] = {
-    { 0x00006969, "nfs" },
-    { 0x0000517b, "smb" },
-    { 0xff534d42, "cifs" },
-    { 0xfe534d42, "smb2" },
-    { 0x5346414f, "afs" },
-    { 0x6b414653, "afs" },
-    { 0x00c36400, "ceph" },
-    { 0x73757245, "coda" },
-    { 0x0000564c, "ncp" },
-    { 0x0bd00bd0, "lustre" },
-    { 0x47504653, "gpfs" },
-    { 0x01021997, "9p" },
-    { 0, NULL }
-};
 
 
 ngx_int_t
@@ -142,7 +93,7 @@ ngx_eb_checkpoint_test(ngx_eb_checkpoint_conf_t *conf, u_char *errstr,
         goto done;
     }
 
-    if (ngx_eb_checkpoint_trusted(&try, &st) != NGX_OK
+    if (ngx_eb_checkpoint_trusted(&try, fd, &st) != NGX_OK
         || ngx_eb_checkpoint_local(&try, fd) != NGX_OK)
     {
         goto done;
@@ -169,6 +120,14 @@ ngx_eb_checkpoint_test(ngx_eb_checkpoint_conf_t *conf, u_char *errstr,
 
         rc = conf->corrupt_refuse ? NGX_ERROR
                                   : ngx_eb_checkpoint_absent(&try);
+
+    } else if (rc == NGX_OK
+               && (c.size != ngx_eb_checkpoint_round(conf->size)
+                   || c.version != NGX_EB_CHECKPOINT_VERSION))
+    {
+        /* a successor will be made beside it */
+
+        rc = ngx_eb_checkpoint_absent(&try);
     }
 
 done:
@@ -204,7 +163,7 @@ ngx_eb_checkpoint_fail(ngx_eb_checkpoint_try_t *try, ngx_err_t err,
 
 
 /*
- * The layout follows from the size of the file alone.  Version 2 must never
+ * The layout follows from the size of the file alone.  A version must never
  * compute it in another way.
  */
 
@@ -301,37 +260,9 @@ ngx_eb_checkpoint_conf(ngx_eb_checkpoint_try_t *try)
 }
 
 
-static ngx_int_t
-ngx_eb_checkpoint_local(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd)
-{
-    struct statfs            fs;
-    ngx_eb_checkpoint_fs_t  *remote;
-
-    if (fstatfs(fd, &fs) == -1) {
-        return ngx_eb_checkpoint_fail(try, ngx_errno,
-                                      "cannot stat the file system of \"%V\"",
-                                      &try->conf->path);
-    }
-
-    for (remote = ngx_eb_checkpoint_remote; remote->name; remote++) {
-
-        /* f_type is signed, and of the width of a word */
-
-        if ((uint32_t) fs.f_type == remote->type) {
-            return ngx_eb_checkpoint_fail(try, 0,
-                                          "\"%V\" is on a network file "
-                                          "system (%s)", &try->conf->path,
-                                          remote->name);
-        }
-    }
-
-    return NGX_OK;
-}
-
-
 /* NGX_DECLINED: a file of ours, but damaged, or of an older version */
 
-static ngx_int_t
+ngx_int_t
 ngx_eb_checkpoint_validate(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd,
     off_t size, ngx_eb_checkpoint_constant_t *c)
 {
@@ -380,11 +311,11 @@ ngx_eb_checkpoint_validate(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd,
         goto damaged;
     }
 
-    if (c->version != NGX_EB_CHECKPOINT_VERSION) {
+    if (c->version < NGX_EB_CHECKPOINT_OLDEST) {
         (void) ngx_eb_checkpoint_fail(try, 0,
                                       "\"%V\" has format version %uD, older "
                                       "than %d", path, c->version,
-                                      NGX_EB_CHECKPOINT_VERSION);
+                                      NGX_EB_CHECKPOINT_OLDEST);
         return NGX_DECLINED;
     }
 
@@ -417,113 +348,24 @@ damaged:
 }
 
 
-/* -t: can a file be made in the directory? */
-
-static ngx_int_t
-ngx_eb_checkpoint_absent(ngx_eb_checkpoint_try_t *try)
+ngx_int_t
+ngx_eb_checkpoint_trusted(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd,
+    struct stat *st)
 {
-    u_char         dir[NGX_MAX_PATH];
-    ngx_fd_t       fd;
-    ngx_int_t      rc;
-    uint64_t       size;
-    struct statfs  fs;
+    u_char  prev[NGX_MAX_PATH];
 
-    ngx_eb_checkpoint_directory(try, dir);
-
-    fd = open((char *) dir, O_RDONLY|O_CLOEXEC|O_DIRECTORY);
-
-    if (fd == -1) {
-        return ngx_eb_checkpoint_fail(try, ngx_errno,
-                                      "cannot open directory \"%s\"", dir);
-    }
-
-    rc = ngx_eb_checkpoint_local(try, fd);
-
-    if (rc != NGX_OK) {
-        goto done;
-    }
-
-    if (faccessat(AT_FDCWD, (char *) dir, W_OK|X_OK, AT_EACCESS) == -1) {
-        rc = ngx_eb_checkpoint_fail(try, ngx_errno,
-                                    "cannot create files in \"%s\"", dir);
-        goto done;
-    }
-
-    if (fstatfs(fd, &fs) == -1) {
-        rc = ngx_eb_checkpoint_fail(try, ngx_errno,
-                                    "cannot stat the file system of \"%s\"",
-                                    dir);
-        goto done;
-    }
-
-    size = ngx_eb_checkpoint_round(try->conf->size);
-
-    /* f_blocks is 0 where the file system has no limit */
-
-    if (fs.f_blocks && fs.f_bsize > 0
-        && size / (uint64_t) fs.f_bsize > fs.f_bavail)
-    {
-        rc = ngx_eb_checkpoint_fail(try, NGX_ENOSPC,
-                                    "no room in \"%s\" for %uz bytes", dir,
-                                    try->conf->size);
-    }
-
-done:
-
-    (void) close(fd);
-
-    return rc;
-}
-
-
-static void
-ngx_eb_checkpoint_directory(ngx_eb_checkpoint_try_t *try, u_char *buf)
-{
-    size_t  len;
-
-    for (len = try->conf->path.len; len > 0; len--) {
-        if (try->conf->path.data[len - 1] == '/') {
-            break;
-        }
-    }
-
-    if (len == 0) {
-        buf[len++] = '.';
-
-    } else {
-        ngx_memcpy(buf, try->conf->path.data, len);
-    }
-
-    buf[len] = '\0';
-}
-
-
-/* does path name the open file? */
-
-static ngx_int_t
-ngx_eb_checkpoint_same(ngx_fd_t fd, u_char *path)
-{
-    struct stat  st, named;
-
-    if (fstat(fd, &st) == -1 || lstat((char *) path, &named) == -1) {
-        return 0;
-    }
-
-    return st.st_dev == named.st_dev && st.st_ino == named.st_ino;
-}
-
-
-/* a file that nobody else can go on writing to */
-
-static ngx_int_t
-ngx_eb_checkpoint_trusted(ngx_eb_checkpoint_try_t *try, struct stat *st)
-{
     if (!S_ISREG(st->st_mode)) {
         return ngx_eb_checkpoint_fail(try, 0, "\"%V\" is not a file",
                                       &try->conf->path);
     }
 
-    if (st->st_nlink > 1) {
+    /* whoever died making a successor has left PATH.prev as another name */
+
+    (void) ngx_sprintf(prev, "%V.prev%Z", &try->conf->path);
+
+    if (st->st_nlink > 2
+        || (st->st_nlink == 2 && !ngx_eb_checkpoint_same(fd, prev)))
+    {
         return ngx_eb_checkpoint_fail(try, 0, "\"%V\" has another name, too",
                                       &try->conf->path);
     }
@@ -584,7 +426,7 @@ ngx_eb_checkpoint_acquire(ngx_eb_checkpoint_t *cp,
                                               &try->conf->path);
             }
 
-            if (ngx_eb_checkpoint_trusted(try, &st) != NGX_OK
+            if (ngx_eb_checkpoint_trusted(try, cp->fd, &st) != NGX_OK
                 || ngx_eb_checkpoint_local(try, cp->fd) != NGX_OK)
             {
                 return NGX_ERROR;
@@ -696,6 +538,11 @@ ngx_eb_checkpoint_acquire(ngx_eb_checkpoint_t *cp,
         }
 
         if (cp->header->moved) {
+
+            if (!ngx_eb_checkpoint_same(cp->fd, path)) {
+                continue;
+            }
+
             return ngx_eb_checkpoint_fail(try, 0,
                                           "\"%V\" was replaced by a "
                                           "successor", &try->conf->path);
@@ -719,7 +566,7 @@ ngx_eb_checkpoint_acquire(ngx_eb_checkpoint_t *cp,
 
 /* waits for a shared lock: the exclusive one is held for moments only */
 
-static ngx_int_t
+ngx_int_t
 ngx_eb_checkpoint_wait(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd)
 {
     ngx_uint_t  i;
@@ -745,21 +592,15 @@ ngx_eb_checkpoint_wait(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd)
 
 
 /*
- * Makes an empty checkpoint as PATH.new and renames it; on return *fdp is
- * the new file, locked exclusively, and what it was before is closed.
- * NGX_AGAIN: somebody else did it.
+ * A file beside the checkpoint that will be renamed: it is locked from the
+ * first moment, for one that nobody locks is a relic of who died.
  */
 
-static ngx_int_t
-ngx_eb_checkpoint_create(ngx_eb_checkpoint_try_t *try, ngx_uint_t reset,
-    ngx_fd_t *fdp)
+ngx_fd_t
+ngx_eb_checkpoint_temp(ngx_eb_checkpoint_try_t *try, u_char *path)
 {
-    u_char       path[NGX_MAX_PATH];
-    ngx_fd_t     fd, old;
-    ngx_uint_t   i;
-    struct stat  st;
-
-    (void) ngx_sprintf(path, "%V.new%Z", &try->conf->path);
+    ngx_fd_t    fd, old;
+    ngx_uint_t  i;
 
     for (i = 0; i < NGX_EB_CHECKPOINT_WAIT; i++) {
 
@@ -773,7 +614,7 @@ ngx_eb_checkpoint_create(ngx_eb_checkpoint_try_t *try, ngx_uint_t reset,
             if (flock(fd, LOCK_EX|LOCK_NB) == 0
                 && ngx_eb_checkpoint_same(fd, path))
             {
-                goto found;
+                return fd;
             }
 
             (void) close(fd);
@@ -781,8 +622,9 @@ ngx_eb_checkpoint_create(ngx_eb_checkpoint_try_t *try, ngx_uint_t reset,
         }
 
         if (ngx_errno != NGX_EEXIST) {
-            return ngx_eb_checkpoint_fail(try, ngx_errno,
+            (void) ngx_eb_checkpoint_fail(try, ngx_errno,
                                           "cannot create \"%s\"", path);
+            return -1;
         }
 
         old = open((char *) path, O_RDONLY|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK);
@@ -793,8 +635,9 @@ ngx_eb_checkpoint_create(ngx_eb_checkpoint_try_t *try, ngx_uint_t reset,
                 continue;
             }
 
-            return ngx_eb_checkpoint_fail(try, ngx_errno,
+            (void) ngx_eb_checkpoint_fail(try, ngx_errno,
                                           "cannot open \"%s\"", path);
+            return -1;
         }
 
         if (flock(old, LOCK_EX|LOCK_NB) == 0) {
@@ -814,10 +657,34 @@ ngx_eb_checkpoint_create(ngx_eb_checkpoint_try_t *try, ngx_uint_t reset,
         ngx_msleep(NGX_EB_CHECKPOINT_STEP);
     }
 
-    return ngx_eb_checkpoint_fail(try, 0, "\"%s\" is locked by another "
+    (void) ngx_eb_checkpoint_fail(try, 0, "\"%s\" is locked by another "
                                   "process", path);
 
-found:
+    return -1;
+}
+
+
+/*
+ * Makes an empty checkpoint as PATH.new and renames it; on return *fdp is
+ * the new file, locked exclusively, and what it was before is closed.
+ * NGX_AGAIN: somebody else did it.
+ */
+
+static ngx_int_t
+ngx_eb_checkpoint_create(ngx_eb_checkpoint_try_t *try, ngx_uint_t reset,
+    ngx_fd_t *fdp)
+{
+    u_char       path[NGX_MAX_PATH];
+    ngx_fd_t     fd;
+    struct stat  st;
+
+    (void) ngx_sprintf(path, "%V.new%Z", &try->conf->path);
+
+    fd = ngx_eb_checkpoint_temp(try, path);
+
+    if (fd == -1) {
+        return NGX_ERROR;
+    }
 
     /* an empty file that we hold may be replaced, another one must not */
 
@@ -832,7 +699,7 @@ found:
         }
     }
 
-    if (ngx_eb_checkpoint_write(try, fd, path, reset) != NGX_OK) {
+    if (ngx_eb_checkpoint_write(try, fd, path, reset, NULL) != NGX_OK) {
         (void) unlink((char *) path);
         (void) close(fd);
         return NGX_ERROR;
@@ -857,9 +724,9 @@ found:
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_eb_checkpoint_write(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd,
-    u_char *path, ngx_uint_t reset)
+    u_char *path, ngx_uint_t reset, ngx_eb_checkpoint_constant_t *from)
 {
     size_t                        got;
     ssize_t                       n;
@@ -890,7 +757,17 @@ ngx_eb_checkpoint_write(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd,
     c.created = (uint64_t) ngx_time();
     c.reset = reset;
 
-    for (got = 0; got < sizeof(c.secret); got += n) {
+    if (from) {
+
+        /* the same fingerprints: an entry moves without its key */
+
+        c.created = from->created;
+        c.reset = from->reset;
+        c.from = from->check;
+        ngx_memcpy(c.secret, from->secret, sizeof(c.secret));
+    }
+
+    for (got = from ? sizeof(c.secret) : 0; got < sizeof(c.secret); got += n) {
 
         n = getrandom(c.secret + got, sizeof(c.secret) - got, 0);
 
@@ -920,36 +797,6 @@ ngx_eb_checkpoint_write(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd,
         return ngx_eb_checkpoint_fail(try, ngx_errno, "cannot sync \"%s\"",
                                       path);
     }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_eb_checkpoint_sync_directory(ngx_eb_checkpoint_try_t *try)
-{
-    u_char    dir[NGX_MAX_PATH];
-    ngx_fd_t  fd;
-
-    ngx_eb_checkpoint_directory(try, dir);
-
-    fd = open((char *) dir, O_RDONLY|O_CLOEXEC|O_DIRECTORY);
-
-    if (fd == -1) {
-        return ngx_eb_checkpoint_fail(try, ngx_errno,
-                                      "cannot open directory \"%s\"", dir);
-    }
-
-    /* EINVAL: a file system that cannot */
-
-    if (fsync(fd) == -1 && ngx_errno != NGX_EINVAL) {
-        (void) ngx_eb_checkpoint_fail(try, ngx_errno,
-                                      "cannot sync directory \"%s\"", dir);
-        (void) close(fd);
-        return NGX_ERROR;
-    }
-
-    (void) close(fd);
 
     return NGX_OK;
 }
@@ -998,27 +845,7 @@ ngx_eb_checkpoint_aside(ngx_eb_checkpoint_try_t *try)
 }
 
 
-/* all of it: a page that the disk has no room for is a SIGBUS later */
-
-static ngx_int_t
-ngx_eb_checkpoint_allocate(ngx_fd_t fd, uint64_t size)
-{
-    int  rc;
-
-    do {
-        rc = posix_fallocate(fd, 0, (off_t) size);
-    } while (rc == NGX_EINTR);
-
-    if (rc != 0) {
-        ngx_set_errno(rc);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
+ngx_int_t
 ngx_eb_checkpoint_map(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try,
     ngx_eb_checkpoint_constant_t *c)
 {
@@ -1046,6 +873,8 @@ ngx_eb_checkpoint_map(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try,
     cp->table.window = try->conf->window;
     cp->table.counters = &cp->header->counters;
     cp->table.full_reject = try->conf->full_reject;
+    cp->table.live = ngx_eb_checkpoint_live;
+    cp->table.data = cp;
 
     return NGX_OK;
 }
@@ -1056,7 +885,7 @@ ngx_eb_checkpoint_map(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try,
  * of another run of the kernel, and so do the claims.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_eb_checkpoint_anew(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try)
 {
     int                          rc;
@@ -1067,10 +896,25 @@ ngx_eb_checkpoint_anew(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try)
 
     h = cp->header;
 
-    if (h->moved) {
-        return ngx_eb_checkpoint_fail(try, 0, "\"%V\" was replaced by a "
-                                      "successor", &try->conf->path);
+    /*
+     * What names say counts: a successor has the name before the notice is
+     * stored, so this one is either the predecessor, which gets its notice
+     * again, or the file that whoever put it back wants to be used.
+     */
+
+    h->moved = 0;
+
+    if (h->drained == NGX_EB_CHECKPOINT_DRAINED) {
+
+        /* in memory only, maybe: nobody has waited for the disk */
+
+        h->drained = NGX_EB_CHECKPOINT_MOVING;
     }
+
+    h->cursor = 0;
+    h->left = 0;
+    h->stuck = 0;
+    h->resume = 0;
 
     /* it may be a sparse copy */
 
@@ -1093,6 +937,11 @@ ngx_eb_checkpoint_anew(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try)
     if (rc == 0) {
         ngx_memzero(&h->lock, sizeof(pthread_mutex_t));
         rc = pthread_mutex_init(&h->lock, &attr);
+    }
+
+    if (rc == 0) {
+        ngx_memzero(&h->mover, sizeof(pthread_mutex_t));
+        rc = pthread_mutex_init(&h->mover, &attr);
     }
 
     for (i = 0; rc == 0 && i < cp->table.regions; i++) {
@@ -1138,30 +987,6 @@ ngx_eb_checkpoint_anew(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try)
 }
 
 
-static void
-ngx_eb_checkpoint_boot(u_char *id)
-{
-    ssize_t   n;
-    ngx_fd_t  fd;
-
-    ngx_memzero(id, 40);
-
-    fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY|O_CLOEXEC);
-
-    if (fd == -1) {
-        return;
-    }
-
-    n = read(fd, id, 36);
-
-    if (n != 36) {
-        ngx_memzero(id, 40);
-    }
-
-    (void) close(fd);
-}
-
-
 void
 ngx_eb_checkpoint_detach(void *data)
 {
@@ -1170,6 +995,8 @@ ngx_eb_checkpoint_detach(void *data)
     /* a lock that is held must not be unmapped */
 
     ngx_eb_checkpoint_close(cp);
+
+    ngx_eb_checkpoint_release(cp);
 
     if (cp->header) {
         (void) munmap(cp->header, cp->size);

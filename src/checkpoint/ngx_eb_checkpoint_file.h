@@ -28,6 +28,16 @@
 #define NGX_EB_CHECKPOINT_PAGE        4096
 #define NGX_EB_CHECKPOINT_DESTS       64
 
+/*
+ * Files of the version before are read, those of later ones are not.  Version
+ * 1, which had no tags, was never released.
+ */
+#ifndef NGX_EB_CHECKPOINT_VERSION
+#define NGX_EB_CHECKPOINT_VERSION     2
+#endif
+
+#define NGX_EB_CHECKPOINT_OLDEST      ngx_max(NGX_EB_CHECKPOINT_VERSION - 1, 2)
+
 
 typedef struct {
     u_char                     magic[8];
@@ -45,8 +55,9 @@ typedef struct {
     uint64_t                   created;
     uint64_t                   reset;       /* made in place of a damaged one */
     u_char                     secret[NGX_EB_TABLE_SECRET];
-    u_char                     unused[224];
-    uint64_t                   check;
+    uint64_t                   from;        /* check of the predecessor */
+    u_char                     unused[216];
+    uint64_t                   check;       /* and this file's identity */
 } ngx_eb_checkpoint_constant_t;
 
 
@@ -63,9 +74,20 @@ typedef struct {
 typedef struct {
     ngx_eb_checkpoint_constant_t  constant;
 
-    uint64_t                   moved;       /* a successor was published */
+    uint64_t                   moved;       /* check of the successor, when
+                                               it was published */
     u_char                     boot[40];    /* id of the kernel's run */
-    u_char                     unused0[80];
+    u_char                     unused0[16];
+
+    /* 576: of marks that come from the predecessor */
+
+    uint64_t                   drained;     /* NGX_EB_CHECKPOINT_... */
+    uint64_t                   cursor;      /* bucket of the predecessor */
+    uint64_t                   left;        /* since its first bucket: held, */
+    uint64_t                   stuck;       /* and without room */
+    uint64_t                   resume;      /* CLOCK_BOOTTIME, ms */
+    uint64_t                   fixes_told;  /* of clock_fixes */
+    u_char                     unused3[16];
 
     /* 640: in lines of the cache that are not read by each operation */
 
@@ -79,7 +101,9 @@ typedef struct {
     u_char                     unused1[40];
 
     pthread_mutex_t            lock;        /* of the registry */
-    u_char                     unused2[1280 - sizeof(pthread_mutex_t)];
+    pthread_mutex_t            mover;       /* of who moves, makes a successor
+                                               or removes the predecessor */
+    u_char                     unused2[1280 - 2 * sizeof(pthread_mutex_t)];
 
     ngx_eb_checkpoint_dest_t   dests[NGX_EB_CHECKPOINT_DESTS];
 } ngx_eb_checkpoint_header_t;
@@ -119,9 +143,29 @@ struct ngx_eb_checkpoint_s {
     ngx_fd_t                   fd;
     ngx_int_t                  owner;       /* -1: none */
     ngx_pid_t                  pid;         /* that took it */
+    uint32_t                   shift;       /* tokens of the slot, less those
+                                               that deliveries have */
+
+    ngx_eb_checkpoint_t       *prev;        /* the predecessor, while marks
+                                               are to come from it, or NULL */
+    ngx_eb_checkpoint_t       *room;        /* for that */
+
+    ngx_fd_t                   flush_fd;    /* what a thread flushes: it is */
+    ngx_eb_checkpoint_header_t  *flush_header;  /* mapped all the while */
+    uint64_t                   told;        /* ms, of clock_fixes */
 
     unsigned                   logged:1;
+    unsigned                   lost:1;      /* cannot follow, logged */
+    unsigned                   flushing:1;
+    unsigned                   finishing:1;
 };
+
+
+/* header->drained */
+
+#define NGX_EB_CHECKPOINT_MOVING      0
+#define NGX_EB_CHECKPOINT_DRAINED     1         /* nothing is left in it */
+#define NGX_EB_CHECKPOINT_FINISHED    2         /* and that is on the disk */
 
 
 /* what an attempt to use a file needs to say why it failed */
@@ -153,8 +197,89 @@ uint64_t ngx_eb_checkpoint_round(uint64_t size);
 ngx_int_t ngx_eb_checkpoint_acquire(ngx_eb_checkpoint_t *cp,
     ngx_eb_checkpoint_try_t *try);
 
+/* NGX_DECLINED: a file of ours, but damaged, or of a version too old */
+ngx_int_t ngx_eb_checkpoint_validate(ngx_eb_checkpoint_try_t *try,
+    ngx_fd_t fd, off_t size, ngx_eb_checkpoint_constant_t *c);
+
+/* a file that nobody else can go on writing to */
+ngx_int_t ngx_eb_checkpoint_trusted(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd,
+    struct stat *st);
+
+ngx_int_t ngx_eb_checkpoint_wait(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd);
+
+/* a new PATH.new or PATH.next, which is locked exclusively, or -1 */
+ngx_fd_t ngx_eb_checkpoint_temp(ngx_eb_checkpoint_try_t *try, u_char *path);
+
+/* an empty checkpoint, with the fingerprints of the other one, if any */
+ngx_int_t ngx_eb_checkpoint_write(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd,
+    u_char *path, ngx_uint_t reset, ngx_eb_checkpoint_constant_t *from);
+
+ngx_int_t ngx_eb_checkpoint_map(ngx_eb_checkpoint_t *cp,
+    ngx_eb_checkpoint_try_t *try, ngx_eb_checkpoint_constant_t *c);
+ngx_int_t ngx_eb_checkpoint_anew(ngx_eb_checkpoint_t *cp,
+    ngx_eb_checkpoint_try_t *try);
+
 /* closes and unmaps what cp has of the file */
 void ngx_eb_checkpoint_detach(void *data);
+
+
+/* where it is: ngx_eb_checkpoint_disk.c */
+
+ngx_int_t ngx_eb_checkpoint_local(ngx_eb_checkpoint_try_t *try, ngx_fd_t fd);
+ngx_int_t ngx_eb_checkpoint_absent(ngx_eb_checkpoint_try_t *try);
+ngx_int_t ngx_eb_checkpoint_same(ngx_fd_t fd, u_char *path);
+ngx_int_t ngx_eb_checkpoint_sync_directory(ngx_eb_checkpoint_try_t *try);
+ngx_int_t ngx_eb_checkpoint_allocate(ngx_fd_t fd, uint64_t size);
+void ngx_eb_checkpoint_boot(u_char *id);
+
+
+/* locks and owner slots: ngx_eb_checkpoint.c */
+
+ngx_int_t ngx_eb_checkpoint_lock(ngx_eb_checkpoint_t *cp,
+    pthread_mutex_t *lock);
+uint64_t ngx_eb_checkpoint_ms(void);
+uint64_t ngx_eb_checkpoint_dest_sum(ngx_eb_checkpoint_dest_t *dest);
+ngx_uint_t ngx_eb_checkpoint_live(void *data, ngx_uint_t owner,
+    uint32_t token);
+
+/* a slot, which is cp->owner then; NGX_ERROR: logged */
+ngx_int_t ngx_eb_checkpoint_slot(ngx_eb_checkpoint_t *cp, ngx_log_t *log);
+
+#define ngx_eb_checkpoint_mark(cp, token)                                     \
+    ngx_eb_table_mark((cp)->owner,                                            \
+                      ((token) + (cp)->shift) & (NGX_EB_TABLE_TOKENS - 1))
+
+
+/* from one file to the next: ngx_eb_checkpoint_next.c */
+
+/* attached to a file whose predecessor still has marks: attaches to that */
+ngx_int_t ngx_eb_checkpoint_predecessor(ngx_eb_checkpoint_t *cp,
+    ngx_eb_checkpoint_try_t *try);
+
+/*
+ * Goes over to the successor, whose name path is by now; does not wait.
+ * NGX_DECLINED: there is none, or not yet.
+ */
+ngx_int_t ngx_eb_checkpoint_follow(ngx_eb_checkpoint_t *cp);
+
+/* gives the predecessor back */
+void ngx_eb_checkpoint_release(ngx_eb_checkpoint_t *cp);
+
+/* in a thread: removes the predecessor, nothing of which is needed */
+ngx_err_t ngx_eb_checkpoint_finish(ngx_eb_checkpoint_t *cp);
+ngx_err_t ngx_eb_checkpoint_finish_locked(ngx_eb_checkpoint_conf_t *conf,
+    ngx_eb_checkpoint_header_t *h, ngx_fd_t fd, ngx_uint_t sync);
+
+
+/* the marks on their way: ngx_eb_checkpoint_move.c */
+
+/* the operations while there is a predecessor, with the key's region locked */
+ngx_int_t ngx_eb_checkpoint_move_claim(ngx_eb_checkpoint_t *cp,
+    uint32_t token, ngx_eb_store_key_t *key);
+ngx_int_t ngx_eb_checkpoint_move_commit(ngx_eb_checkpoint_t *cp,
+    uint32_t token, ngx_eb_store_key_t *key);
+ngx_int_t ngx_eb_checkpoint_move_lookup(ngx_eb_checkpoint_t *cp,
+    ngx_eb_store_key_t *key);
 
 
 #endif /* _NGX_EB_CHECKPOINT_FILE_H_INCLUDED_ */

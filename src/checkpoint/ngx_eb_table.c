@@ -24,6 +24,11 @@
 /* so few free slots in the emptier bucket are worth a closer look */
 #define NGX_EB_TABLE_FEW        2
 
+/* where a test may stop: after each store */
+#ifndef NGX_EB_STEP
+#define NGX_EB_STEP()
+#endif
+
 #define ngx_eb_table_slots(table)                                             \
     ((uint64_t) (table)->regions * (table)->width * NGX_EB_TABLE_WAYS)
 
@@ -98,7 +103,7 @@ static void ngx_eb_table_sweep(ngx_eb_table_t *table, uint64_t bucket);
 static void ngx_eb_table_prefetch_bucket(ngx_eb_table_t *table,
     uint64_t bucket);
 static ngx_eb_table_entry_t *ngx_eb_table_evict(ngx_eb_table_t *table,
-    uint64_t b[2]);
+    uint64_t b[2], ngx_eb_table_entry_t *moved, ngx_uint_t force);
 static void ngx_eb_table_insert(ngx_eb_table_t *table,
     ngx_eb_store_key_t *key, uint64_t done, uint32_t mark,
     ngx_eb_table_entry_t *e);
@@ -415,6 +420,82 @@ ngx_eb_table_lookup(ngx_eb_table_t *table, ngx_eb_store_key_t *key)
 }
 
 
+ngx_uint_t
+ngx_eb_table_peek(ngx_eb_table_t *table, ngx_eb_store_key_t *key,
+    ngx_eb_table_entry_t *val)
+{
+    uint64_t               b[2];
+    ngx_eb_table_entry_t  *e;
+
+    ngx_eb_table_buckets(table, key->hi, (uint32_t) key->lo, b);
+
+    e = ngx_eb_table_find(table, key, b);
+
+    if (e == NULL) {
+        return 0;
+    }
+
+    *val = *e;
+
+    return 1;
+}
+
+
+ngx_uint_t
+ngx_eb_table_old(ngx_eb_table_t *table, ngx_eb_table_entry_t *val)
+{
+    return ngx_eb_table_expired(table, val);
+}
+
+
+ngx_uint_t
+ngx_eb_table_held(ngx_eb_table_t *table, ngx_eb_table_entry_t *val)
+{
+    return ngx_eb_table_state(val->mark) == NGX_EB_TABLE_CLAIMED
+           && ngx_eb_table_live(table, val->mark);
+}
+
+
+ngx_int_t
+ngx_eb_table_adopt(ngx_eb_table_t *table, ngx_eb_table_entry_t *val,
+    ngx_uint_t force)
+{
+    uint64_t               b[2], slot;
+    ngx_eb_table_entry_t  *e;
+
+    (void) ngx_eb_table_restamp(table, val);
+
+    ngx_eb_table_buckets(table, val->fp_hi, val->fp_lo, b);
+
+    if (ngx_eb_table_free(table, b, &slot) <= NGX_EB_TABLE_FEW) {
+        ngx_eb_table_sweep(table, b[0]);
+        ngx_eb_table_sweep(table, b[1]);
+    }
+
+    if (ngx_eb_table_free(table, b, &slot)) {
+        e = &table->entries[slot];
+
+    } else {
+        e = ngx_eb_table_evict(table, b, val, force);
+
+        if (e == NULL) {
+            return NGX_BUSY;
+        }
+
+        if (e == val) {
+            return NGX_DECLINED;
+        }
+
+        slot = e - table->entries;
+    }
+
+    ngx_eb_table_put(table, e, val);
+    ngx_eb_table_set_tag(table, slot, ngx_eb_table_tag(val->fp_lo));
+
+    return NGX_OK;
+}
+
+
 void
 ngx_eb_table_strip(ngx_eb_table_t *table, uint32_t region, uint64_t bits)
 {
@@ -701,12 +782,19 @@ ngx_eb_table_put(ngx_eb_table_t *table, ngx_eb_table_entry_t *e,
 
     bucket = (uint64_t) (e - table->entries) / NGX_EB_TABLE_WAYS;
 
+    NGX_EB_STEP();
     e->check = ngx_eb_table_check(table, bucket, val);
+    NGX_EB_STEP();
     e->fp_hi = val->fp_hi;
+    NGX_EB_STEP();
     e->fp_lo = val->fp_lo;
+    NGX_EB_STEP();
     e->done = val->done;
+    NGX_EB_STEP();
     e->time = val->time;
+    NGX_EB_STEP();
     e->mark = val->mark;
+    NGX_EB_STEP();
 }
 
 
@@ -716,6 +804,7 @@ ngx_eb_table_set_tag(ngx_eb_table_t *table, uint64_t slot, u_char tag)
     /* after the entry, see above */
 
     __atomic_store_n(&table->tags[slot], tag, __ATOMIC_RELEASE);
+    NGX_EB_STEP();
 }
 
 
@@ -775,7 +864,7 @@ ngx_eb_table_place(ngx_eb_table_t *table, uint64_t b[2])
         ngx_eb_table_sweep(table, b[1]);
 
         if (ngx_eb_table_free(table, b, &slot) == 0) {
-            return ngx_eb_table_evict(table, b);
+            return ngx_eb_table_evict(table, b, NULL, 0);
         }
     }
 
@@ -868,8 +957,14 @@ ngx_eb_table_prefetch_bucket(ngx_eb_table_t *table, uint64_t bucket)
 }
 
 
+/*
+ * Makes room for a new mark, or for one that moves here, which it returns when
+ * that is the oldest itself.  NULL: no room.
+ */
+
 static ngx_eb_table_entry_t *
-ngx_eb_table_evict(ngx_eb_table_t *table, uint64_t b[2])
+ngx_eb_table_evict(ngx_eb_table_t *table, uint64_t b[2],
+    ngx_eb_table_entry_t *moved, ngx_uint_t force)
 {
     uint32_t               state;
     ngx_uint_t             i, k;
@@ -916,7 +1011,20 @@ ngx_eb_table_evict(ngx_eb_table_t *table, uint64_t b[2])
         }
     }
 
-    if (oldest == NULL || table->full_reject) {
+    if (moved) {
+
+        if (!force
+            && ngx_eb_table_state(moved->mark) == NGX_EB_TABLE_DELIVERED
+            && (oldest == NULL || moved->time <= oldest->time))
+        {
+            oldest = moved;
+        }
+
+        if (oldest == NULL) {
+            return NULL;
+        }
+
+    } else if (oldest == NULL || table->full_reject) {
         (void) __atomic_fetch_add(&table->counters->full, 1,
                                   __ATOMIC_RELAXED);
         return NULL;

@@ -140,6 +140,24 @@ void ngx_eb_table_commit(ngx_eb_table_t *table, uint32_t mark,
 /* what a claim would find; changes nothing but key->done and key->status */
 void ngx_eb_table_lookup(ngx_eb_table_t *table, ngx_eb_store_key_t *key);
 
+/* the entry of a key, if there is one */
+ngx_uint_t ngx_eb_table_peek(ngx_eb_table_t *table, ngx_eb_store_key_t *key,
+    ngx_eb_table_entry_t *val);
+
+/* of such an entry: has it expired, and does a running delivery claim it? */
+ngx_uint_t ngx_eb_table_old(ngx_eb_table_t *table, ngx_eb_table_entry_t *val);
+ngx_uint_t ngx_eb_table_held(ngx_eb_table_t *table,
+    ngx_eb_table_entry_t *val);
+
+/*
+ * Puts in an entry of another table that this one does not have.  Where there
+ * is no room the oldest delivered one goes, be it this one itself, unless it
+ * is forced.  NGX_OK; NGX_DECLINED: it is the oldest and was left out;
+ * NGX_BUSY: there is nothing that may go.
+ */
+ngx_int_t ngx_eb_table_adopt(ngx_eb_table_t *table, ngx_eb_table_entry_t *val,
+    ngx_uint_t force);
+
 /* takes these bits from all marks of a region, which is locked */
 void ngx_eb_table_strip(ngx_eb_table_t *table, uint32_t region,
     uint64_t bits);

@@ -245,6 +245,7 @@ ngx_http_eventbridge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_int_t                     msec;
     ngx_str_t                    *value, s;
     ngx_uint_t                    i;
+    struct passwd                *pwd;
     ngx_core_conf_t              *ccf;
     ngx_http_eventbridge_zone_t  *zone;
 
@@ -372,6 +373,18 @@ ngx_http_eventbridge_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                            ngx_core_module);
     zone->conf.user = ccf->user;
     zone->conf.group = ccf->group;
+
+    if (ccf->user == (ngx_uid_t) NGX_CONF_UNSET_UINT) {
+
+        /* nginx takes the default only when all has been read */
+
+        pwd = getpwnam(NGX_USER);
+
+        if (pwd) {
+            zone->conf.user = pwd->pw_uid;
+            zone->conf.group = pwd->pw_gid;
+        }
+    }
 
     return NGX_CONF_OK;
 }

@@ -229,6 +229,7 @@ typedef struct {
     uint64_t                  id_count;
     ngx_connection_t          dummy;        /* what timers' data must be */
     ngx_event_t               heartbeat;
+    ngx_event_t               move;         /* marks, to another file */
     ngx_msec_t                renewed;
 } ngx_http_eventbridge_worker_t;
 

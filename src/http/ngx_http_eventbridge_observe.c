@@ -10,7 +10,7 @@
 
 
 /* figures of a checkpoint that live in its own file */
-#define NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES  14
+#define NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES  15
 
 /* a name of 100 bytes, of which each can need three */
 #define NGX_HTTP_EVENTBRIDGE_ZONE_LABELS   512
@@ -115,6 +115,9 @@ static ngx_http_eventbridge_figure_t  ngx_http_eventbridge_figures[] = {
 
     { "eventbridge_checkpoint_sync_errors_total", "counter",
       "Flushes that failed." },
+
+    { "eventbridge_checkpoint_moving", "gauge",
+      "1 while marks move to a file of another size." },
 
     { "eventbridge_checkpoint_sync_seconds", "gauge",
       "Duration of the last flush." },
@@ -355,6 +358,9 @@ ngx_http_eventbridge_figure(ngx_http_eventbridge_zone_t *zone,
 
     case 12:
         return (double) facts->sync_errors;
+
+    case 13:
+        return facts->moving ? 1 : 0;
 
     default:
         return (double) facts->sync_last / 1000;

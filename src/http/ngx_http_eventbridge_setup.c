@@ -955,7 +955,8 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
     ngx_int_t                            bit;
     ngx_uint_t                           i, j;
     ngx_eb_log_t                       **logs;
-    ngx_http_eventbridge_zone_t         *zone;
+    ngx_core_conf_t                     *ccf;
+    ngx_http_eventbridge_zone_t         *zone, **zones;
     ngx_http_eventbridge_place_t        *places;
     ngx_http_eventbridge_ingest_t       *ingest;
     ngx_http_eventbridge_main_conf_t    *emcf;
@@ -980,6 +981,20 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
 
     if (ngx_test_config) {
         return NGX_OK;
+    }
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    zones = emcf->zones.elts;
+
+    for (i = 0; i < emcf->zones.nelts; i++) {
+
+        /* without a directive it is known only now */
+
+        zones[i]->conf.user = ccf->user;
+        zones[i]->conf.group = ccf->group;
+
+        ngx_eb_checkpoint_settle(zones[i]->checkpoint, cycle->log);
     }
 
     places = emcf->places.elts;

@@ -17,6 +17,9 @@
 #endif
 
 
+/* between two chunks of marks that move to another file, ms */
+#define NGX_HTTP_EVENTBRIDGE_MOVE   2
+
 /* how often destinations are named in the registry */
 #define NGX_HTTP_EVENTBRIDGE_RENEW  60000
 
@@ -31,6 +34,7 @@ typedef struct {
 static ngx_int_t ngx_http_eventbridge_worker_create(ngx_cycle_t *cycle,
     ngx_http_eventbridge_main_conf_t *emcf);
 static void ngx_http_eventbridge_heartbeat(ngx_event_t *ev);
+static void ngx_http_eventbridge_move(ngx_event_t *ev);
 
 #if (NGX_THREADS)
 static void ngx_http_eventbridge_sync_start(ngx_cycle_t *cycle,
@@ -164,6 +168,11 @@ ngx_http_eventbridge_worker_create(ngx_cycle_t *cycle,
         w->heartbeat.cancelable = 1;
         w->renewed = ngx_current_msec;
 
+        w->move.handler = ngx_http_eventbridge_move;
+        w->move.data = &w->dummy;
+        w->move.log = cycle->log;
+        w->move.cancelable = 1;
+
         /* the shortest claim_timeout is 1s: a third of it */
         ngx_add_timer(&w->heartbeat, 300);
     }
@@ -211,7 +220,38 @@ ngx_http_eventbridge_heartbeat(ngx_event_t *ev)
         }
     }
 
+    if (!w->move.timer_set) {
+        ngx_http_eventbridge_move(&w->move);
+    }
+
     ngx_add_timer(ev, 300);
+}
+
+
+/* goes over to a file of another size, and helps to fill it */
+
+static void
+ngx_http_eventbridge_move(ngx_event_t *ev)
+{
+    ngx_uint_t                         i, more;
+    ngx_http_eventbridge_zone_t      **zones;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    emcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_eventbridge_module);
+
+    zones = emcf->zones.elts;
+    more = 0;
+
+    for (i = 0; i < emcf->zones.nelts; i++) {
+        if (ngx_eb_checkpoint_tick(zones[i]->checkpoint) == NGX_AGAIN) {
+            more = 1;
+        }
+    }
+
+    if (more) {
+        ngx_add_timer(ev, NGX_HTTP_EVENTBRIDGE_MOVE);
+    }
 }
 
 
@@ -270,6 +310,7 @@ ngx_http_eventbridge_sync(ngx_event_t *ev)
 
     pool = ngx_thread_pool_get((ngx_cycle_t *) ngx_cycle, &name);
     if (pool == NULL) {
+        ngx_eb_checkpoint_flushed(zone->checkpoint, NGX_ENOENT, 0);
         return;
     }
 
@@ -278,6 +319,7 @@ ngx_http_eventbridge_sync(ngx_event_t *ev)
     task = ngx_calloc(sizeof(ngx_thread_task_t)
                       + sizeof(ngx_http_eventbridge_flush_t), ev->log);
     if (task == NULL) {
+        ngx_eb_checkpoint_flushed(zone->checkpoint, NGX_ENOMEM, 0);
         return;
     }
 
@@ -291,6 +333,7 @@ ngx_http_eventbridge_sync(ngx_event_t *ev)
     task->event.log = ev->log;
 
     if (ngx_thread_task_post(pool, task) != NGX_OK) {
+        ngx_eb_checkpoint_flushed(zone->checkpoint, NGX_ENOMEM, 0);
         ngx_free(task);
         return;
     }

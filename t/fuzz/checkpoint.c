@@ -10,7 +10,7 @@
  *     good file; then operations of 3 bytes each
  */
 
-/* sources: src/checkpoint/ngx_eb_checkpoint.c src/checkpoint/ngx_eb_checkpoint_file.c src/checkpoint/ngx_eb_table.c */
+/* sources: src/checkpoint/ngx_eb_checkpoint.c src/checkpoint/ngx_eb_checkpoint_file.c src/checkpoint/ngx_eb_checkpoint_disk.c src/checkpoint/ngx_eb_checkpoint_next.c src/checkpoint/ngx_eb_checkpoint_move.c src/checkpoint/ngx_eb_table.c */
 /* libs: -lpthread */
 
 

@@ -6,7 +6,7 @@
  * registry, and processes that are killed at any instruction.
  */
 
-/* sources: src/checkpoint/ngx_eb_checkpoint.c src/checkpoint/ngx_eb_checkpoint_file.c src/checkpoint/ngx_eb_table.c */
+/* sources: src/checkpoint/ngx_eb_checkpoint.c src/checkpoint/ngx_eb_checkpoint_file.c src/checkpoint/ngx_eb_checkpoint_disk.c src/checkpoint/ngx_eb_checkpoint_next.c src/checkpoint/ngx_eb_checkpoint_move.c src/checkpoint/ngx_eb_table.c */
 /* libs: -lpthread -ldl */
 
 
@@ -465,10 +465,7 @@ creation(void)
     conf.size = 2 * SIZE;
     cp = attach();
     ok(cp && stat(path, &st) == 0 && st.st_size == SIZE,
-       "another size: the file keeps its own");
-    ok(strstr((char *) shim_log_line, "131072")
-       && strstr((char *) shim_log_line, "262144"),
-       "and the log names both: %s", shim_log_line);
+       "another size: the file keeps its own until that is accepted");
     detach(cp);
 
     wipe();
@@ -914,7 +911,8 @@ moved(void)
        "destinations, too");
     ok(attach() == NULL, "shared: %s", errstr);
     detach(cp);
-    ok(attach() == NULL && listed("") == 1, "exclusive: %s", errstr);
+    cp = attach();
+    ok(cp && listed("") == 1, "exclusive: the name counts");
     wipe();
 }
 
