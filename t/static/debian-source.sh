@@ -1,6 +1,7 @@
 #!/bin/bash
 
-# Fetches the source of Debian's nginx package, as it is installed here:
+# Fetches the source of Debian's nginx package, as it is installed here, or of
+# another release of its version when the archive has that one no longer:
 #
 #     debian-source.sh DIR
 #
@@ -54,7 +55,17 @@ options=(
 apt-get "${options[@]}" update
 
 cd "$dir"
-apt-get "${options[@]}" source "nginx=$version"
 
-mv nginx-*/ nginx
+others=$(apt-cache "${options[@]:1}" showsrc nginx \
+    | sed -n 's/^Version: //p' | sort -Vru)
+
+for release in "$version" $others; do
+    if apt-get "${options[@]}" source "nginx=$release"; then
+        break
+    fi
+done
+
+# modules are loaded by an nginx of the very version
+
+mv "nginx-${version%%-*}/" nginx
 echo "$version" > version
