@@ -232,7 +232,7 @@ ngx_http_eventbridge_dead_done(ngx_http_eventbridge_dead_t *dead)
                       "eventbridge: dead letter \"%V\" was not written, "
                       "location \"%V\", request id %V",
                       ngx_eb_log_path(job->conf->dead_letter),
-                      &job->ingest->name, &job->request_id);
+                      &job->ingest->name, &job->facts.request_id);
     }
 
     if (dead->invalid) {
@@ -311,7 +311,7 @@ ngx_http_eventbridge_dead_line(ngx_http_eventbridge_job_t *job, ngx_uint_t i,
            + ngx_http_eventbridge_dead_escaped(&job->ingest->server)
            + ngx_http_eventbridge_dead_escaped(&job->ingest->name)
            + ngx_http_eventbridge_dead_escaped(&job->scope)
-           + ngx_http_eventbridge_dead_text(&job->request_id)
+           + ngx_http_eventbridge_dead_text(&job->facts.request_id)
            + ngx_http_eventbridge_dead_text(&event->id)
            + ngx_http_eventbridge_dead_text(&event->source)
            + ngx_http_eventbridge_dead_text(&event->type)
@@ -339,7 +339,8 @@ ngx_http_eventbridge_dead_line(ngx_http_eventbridge_job_t *job, ngx_uint_t i,
     ngx_eb_out_lit(&out, ",\"scope\":");
     ngx_eb_out_string(&out, &job->scope, job->scope.len);
     ngx_eb_out_lit(&out, ",\"requestId\":");
-    ngx_eb_out_string(&out, &job->request_id, NGX_HTTP_EVENTBRIDGE_DEAD_TEXT);
+    ngx_eb_out_string(&out, &job->facts.request_id,
+                      NGX_HTTP_EVENTBRIDGE_DEAD_TEXT);
     ngx_eb_out_lit(&out, ",\"index\":");
     ngx_eb_out_int(&out, i);
 

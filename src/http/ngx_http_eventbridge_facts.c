@@ -16,7 +16,7 @@
 static ngx_int_t ngx_http_eventbridge_own_facts(
     ngx_http_eventbridge_job_t *job);
 static ngx_int_t ngx_http_eventbridge_request_id(ngx_http_request_t *r,
-    ngx_http_eventbridge_job_t *job);
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_str_t *id);
 static void ngx_http_eventbridge_make_id(ngx_http_eventbridge_worker_t *w,
     u_char *p);
 
@@ -26,68 +26,80 @@ static void ngx_http_eventbridge_make_id(ngx_http_eventbridge_worker_t *w,
 static struct sockaddr_in  ngx_http_eventbridge_self;
 
 
-/* what the delivery shows of the client, which may be gone by then */
-
 ngx_int_t
 ngx_http_eventbridge_job_facts(ngx_http_eventbridge_job_t *job,
     ngx_http_request_t *r)
 {
-    ngx_str_t                    s;
-    ngx_connection_t            *c;
-    ngx_http_variable_value_t   *v;
     ngx_http_eventbridge_ctx_t  *ctx;
 
     if (r == NULL) {
         return ngx_http_eventbridge_own_facts(job);
     }
 
-    c = r->connection;
     ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
 
-    if (ngx_http_eventbridge_request_id(r, job) != NGX_OK
+    if (ngx_http_eventbridge_facts(&job->facts, job->pool, job->emcf, r)
+        != NGX_OK
         || ngx_http_eventbridge_headers_copy(r, job) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    v = ngx_http_get_indexed_variable(r, job->emcf->scheme_index);
+    return ctx ? ngx_http_eventbridge_copy(job->pool, &job->sender,
+                                           &ctx->sender)
+               : NGX_OK;
+}
+
+
+/* the client may be gone when they are shown */
+
+ngx_int_t
+ngx_http_eventbridge_facts(ngx_http_eventbridge_facts_t *facts,
+    ngx_pool_t *pool, ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_request_t *r)
+{
+    ngx_str_t                   id, scheme;
+    ngx_connection_t           *c;
+    ngx_http_variable_value_t  *v;
+
+    c = r->connection;
+
+    v = ngx_http_get_indexed_variable(r, emcf->scheme_index);
     if (v == NULL || v->not_found) {
         return NGX_ERROR;
     }
 
-    s.data = v->data;
-    s.len = v->len;
+    scheme.data = v->data;
+    scheme.len = v->len;
 
-    job->sockaddr = ngx_palloc(job->pool, c->socklen);
-    if (job->sockaddr == NULL) {
+    facts->sockaddr = ngx_palloc(pool, c->socklen);
+    if (facts->sockaddr == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(job->sockaddr, c->sockaddr, c->socklen);
-    job->socklen = c->socklen;
+    ngx_memcpy(facts->sockaddr, c->sockaddr, c->socklen);
+    facts->socklen = c->socklen;
 
-    if (ngx_http_eventbridge_copy(job->pool, &job->scheme, &s) != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->addr_text, &c->addr_text)
+    if (ngx_http_eventbridge_request_id(r, emcf, &id) != NGX_OK
+        || ngx_http_eventbridge_copy(pool, &facts->request_id, &id) != NGX_OK
+        || ngx_http_eventbridge_copy(pool, &facts->scheme, &scheme) != NGX_OK
+        || ngx_http_eventbridge_copy(pool, &facts->addr_text, &c->addr_text)
            != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->server,
+        || ngx_http_eventbridge_copy(pool, &facts->server,
                                      &r->headers_in.server)
            != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->request_line,
+        || ngx_http_eventbridge_copy(pool, &facts->request_line,
                                      &r->request_line)
            != NGX_OK
-        || ngx_http_eventbridge_copy(job->pool, &job->unparsed_uri,
+        || ngx_http_eventbridge_copy(pool, &facts->unparsed_uri,
                                      &r->unparsed_uri)
-           != NGX_OK
-        || (ctx
-            && ngx_http_eventbridge_copy(job->pool, &job->sender,
-                                         &ctx->sender)
-               != NGX_OK))
+           != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     if (r->headers_in.host) {
-        return ngx_http_eventbridge_copy(job->pool, &job->host,
+        return ngx_http_eventbridge_copy(pool, &facts->host,
                                          &r->headers_in.host->value);
     }
 
@@ -100,7 +112,10 @@ ngx_http_eventbridge_job_facts(ngx_http_eventbridge_job_t *job,
 static ngx_int_t
 ngx_http_eventbridge_own_facts(ngx_http_eventbridge_job_t *job)
 {
-    u_char  *p;
+    u_char                        *p;
+    ngx_http_eventbridge_facts_t  *facts;
+
+    facts = &job->facts;
 
     p = ngx_pnalloc(job->pool, NGX_HTTP_EVENTBRIDGE_ID);
     if (p == NULL) {
@@ -109,22 +124,22 @@ ngx_http_eventbridge_own_facts(ngx_http_eventbridge_job_t *job)
 
     ngx_http_eventbridge_make_id(job->emcf->worker, p);
 
-    job->request_id.data = p;
-    job->request_id.len = NGX_HTTP_EVENTBRIDGE_ID;
+    facts->request_id.data = p;
+    facts->request_id.len = NGX_HTTP_EVENTBRIDGE_ID;
 
-    job->sockaddr = (struct sockaddr *) &ngx_http_eventbridge_self;
-    job->socklen = sizeof(struct sockaddr_in);
+    facts->sockaddr = (struct sockaddr *) &ngx_http_eventbridge_self;
+    facts->socklen = sizeof(struct sockaddr_in);
 
     ngx_http_eventbridge_self.sin_family = AF_INET;
     ngx_http_eventbridge_self.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 
-    ngx_str_set(&job->addr_text, "127.0.0.1");
-    ngx_str_set(&job->scheme, "http");
-    ngx_str_set(&job->request_line, "POST / HTTP/1.1");
+    ngx_str_set(&facts->addr_text, "127.0.0.1");
+    ngx_str_set(&facts->scheme, "http");
+    ngx_str_set(&facts->request_line, "POST / HTTP/1.1");
 
-    job->server = job->ingest->server;
-    job->host = job->ingest->server;
-    job->unparsed_uri = job->ingest->name;
+    facts->server = job->ingest->server;
+    facts->host = job->ingest->server;
+    facts->unparsed_uri = job->ingest->name;
 
     return NGX_OK;
 }
@@ -134,13 +149,12 @@ ngx_http_eventbridge_own_facts(ngx_http_eventbridge_job_t *job)
 
 static ngx_int_t
 ngx_http_eventbridge_request_id(ngx_http_request_t *r,
-    ngx_http_eventbridge_job_t *job)
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_str_t *id)
 {
     u_char                     *p;
-    ngx_str_t                   id;
     ngx_http_variable_value_t  *v;
 
-    v = &r->variables[job->emcf->request_id_index];
+    v = &r->variables[emcf->request_id_index];
 
     if (!v->valid) {
         p = ngx_pnalloc(r->pool, NGX_HTTP_EVENTBRIDGE_ID);
@@ -148,7 +162,7 @@ ngx_http_eventbridge_request_id(ngx_http_request_t *r,
             return NGX_ERROR;
         }
 
-        ngx_http_eventbridge_make_id(job->emcf->worker, p);
+        ngx_http_eventbridge_make_id(emcf->worker, p);
 
         v->data = p;
         v->len = NGX_HTTP_EVENTBRIDGE_ID;
@@ -157,10 +171,10 @@ ngx_http_eventbridge_request_id(ngx_http_request_t *r,
         v->not_found = 0;
     }
 
-    id.data = v->data;
-    id.len = v->len;
+    id->data = v->data;
+    id->len = v->len;
 
-    return ngx_http_eventbridge_copy(job->pool, &job->request_id, &id);
+    return NGX_OK;
 }
 
 

@@ -816,7 +816,7 @@ ngx_http_eventbridge_job_drop(ngx_http_eventbridge_job_t *job)
                   "eventbridge: %ui requests to destinations were not "
                   "started, location \"%V\", request id %V",
                   job->sends.nelts - job->next_send, &job->ingest->name,
-                  &job->request_id);
+                  &job->facts.request_id);
 
     sends = job->sends.elts;
 
@@ -1088,7 +1088,7 @@ ngx_http_eventbridge_job_progress(ngx_http_eventbridge_job_t *job)
             && (carriers[i] != job->carrier
                 || job->next_send == job->sends.nelts))
         {
-            ngx_http_eventbridge_carrier_free(carriers[i]);
+            ngx_http_eventbridge_send_release(job, i);
         }
     }
 

@@ -22,6 +22,7 @@
 #include "ngx_eb_out.h"
 #include "ngx_eb_time.h"
 #include "ngx_eb_log.h"
+#include "ngx_http_eventbridge_carrier.h"
 
 
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_SAME    0
@@ -298,16 +299,15 @@ typedef struct {
 
 
 typedef struct ngx_http_eventbridge_job_s      ngx_http_eventbridge_job_t;
-typedef struct ngx_http_eventbridge_carrier_s  ngx_http_eventbridge_carrier_t;
 
 
 /* one request to one destination */
 
 typedef struct {
+    ngx_http_eventbridge_sub_t           sub;   /* the first, see there */
     ngx_http_eventbridge_job_t          *job;
     ngx_http_eventbridge_destination_t  *destination;
     ngx_queue_t               queue;        /* until it is started */
-    ngx_http_eventbridge_carrier_t      *carrier;   /* while it runs */
     uint32_t                 *hits;         /* numbers in job->hits */
     ngx_uint_t                nhits;
     size_t                    bytes;
@@ -376,19 +376,10 @@ struct ngx_http_eventbridge_job_s {
     ngx_msec_t                busy_delay;
     ngx_msec_t                deadline;     /* of the sender */
 
-    /* copied from the client's request */
-    ngx_str_t                 request_id;
-    ngx_str_t                 host;
-    ngx_str_t                 server;
-    ngx_str_t                 scheme;
-    ngx_str_t                 addr_text;
-    struct sockaddr          *sockaddr;
-    socklen_t                 socklen;
+    ngx_http_eventbridge_facts_t  facts;
     ngx_array_t              *headers;      /* ngx_table_elt_t, to be passed
                                                on; NULL: none */
     ngx_str_t                 trace_id;     /* for the audit log */
-    ngx_str_t                 request_line;
-    ngx_str_t                 unparsed_uri;
     ngx_str_t                 sender;
 
     /* figures that are not in the shared cells yet */
@@ -417,17 +408,6 @@ struct ngx_http_eventbridge_job_s {
     unsigned                  has_token:1;
     unsigned                  cut:1;        /* nothing more is started */
     unsigned                  replay:1;     /* of dead letters */
-};
-
-
-struct ngx_http_eventbridge_carrier_s {
-    ngx_http_eventbridge_job_t        *job;
-    ngx_connection_t         *connection;
-    ngx_http_request_t       *request;
-    ngx_uint_t                started;      /* subrequests so far */
-    ngx_uint_t                running;
-    ngx_log_t                 log;
-    ngx_http_log_ctx_t        log_ctx;
 };
 
 
@@ -528,9 +508,6 @@ void ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle);
 
 ngx_int_t ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r);
 
-ngx_int_t ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to,
-    ngx_str_t *from);
-
 /* the body in one block of pool, however many buffers and files it is in */
 ngx_int_t ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
     ngx_str_t *body);
@@ -595,12 +572,10 @@ ngx_http_eventbridge_job_t *ngx_http_eventbridge_job_create(
     ngx_http_eventbridge_loc_conf_t *conf);
 
 /*
- * What job_start() is made of, for jobs that do not come from a client: facts
- * of r, or of nobody; what goes with items and hits, which are there; and the
+ * What job_start() is made of, for jobs that do not come from a client, beside
+ * job_facts(): what goes with items and hits, which are there; and the
  * beginning, after which the job looks after itself.
  */
-ngx_int_t ngx_http_eventbridge_job_facts(ngx_http_eventbridge_job_t *job,
-    ngx_http_request_t *r);
 ngx_int_t ngx_http_eventbridge_job_prepare(ngx_http_eventbridge_job_t *job);
 void ngx_http_eventbridge_job_begin(ngx_http_eventbridge_job_t *job);
 
@@ -768,9 +743,24 @@ void ngx_http_eventbridge_count_route(ngx_http_eventbridge_job_t *job,
 /* the job's own figures reach the shared cells */
 void ngx_http_eventbridge_count_flush(ngx_http_eventbridge_job_t *job);
 
-/* ngx_http_eventbridge_carrier.c: the only owner of subrequests */
+/* ngx_http_eventbridge_facts.c */
 
-ngx_int_t ngx_http_eventbridge_filter_init(ngx_conf_t *cf);
+/*
+ * What the job's deliveries show of r, or of nobody, and what else of r's
+ * headers goes with them.
+ */
+ngx_int_t ngx_http_eventbridge_job_facts(ngx_http_eventbridge_job_t *job,
+    ngx_http_request_t *r);
+
+/* copies of r's facts, from pool */
+ngx_int_t ngx_http_eventbridge_facts(ngx_http_eventbridge_facts_t *facts,
+    ngx_pool_t *pool, ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_request_t *r);
+
+ngx_int_t ngx_http_eventbridge_copy(ngx_pool_t *pool, ngx_str_t *to,
+    ngx_str_t *from);
+
+/* ngx_http_eventbridge_send.c */
 
 /*
  * Starts a send of a job.  NGX_OK: it runs, and ends with send->done set and
@@ -780,7 +770,8 @@ ngx_int_t ngx_http_eventbridge_filter_init(ngx_conf_t *cf);
 ngx_int_t ngx_http_eventbridge_send(ngx_http_eventbridge_send_t *send);
 
 /* lets go of a carrier whose sends have all ended; from job->wake only */
-void ngx_http_eventbridge_carrier_free(ngx_http_eventbridge_carrier_t *c);
+void ngx_http_eventbridge_send_release(ngx_http_eventbridge_job_t *job,
+    ngx_uint_t carrier);
 
 /* the send that a subrequest works for, or NULL for any other request */
 ngx_http_eventbridge_send_t *ngx_http_eventbridge_request_send(

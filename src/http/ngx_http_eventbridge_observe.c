@@ -587,7 +587,7 @@ ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
     tp = ngx_timeofday();
 
     record.time = (int64_t) tp->sec * 1000 + tp->msec;
-    record.request_id = &job->request_id;
+    record.request_id = &job->facts.request_id;
     record.trace_id = &job->trace_id;
     record.location = &job->ingest->name;
     record.id = &event->id;

@@ -130,7 +130,7 @@ ngx_http_eventbridge_outcome_stats(ngx_http_eventbridge_send_t *send)
                   "eventbridge: delivery of %ui events to \"%V\" failed, "
                   "status %ui, location \"%V\", request id %V",
                   send->nhits, &send->destination->uri, send->status,
-                  &send->job->ingest->name, &send->job->request_id);
+                  &send->job->ingest->name, &send->job->facts.request_id);
 }
 
 

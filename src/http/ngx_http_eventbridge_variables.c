@@ -251,7 +251,7 @@ ngx_http_eventbridge_variable_client(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    ngx_http_eventbridge_variable_set(v, &send->job->addr_text);
+    ngx_http_eventbridge_variable_set(v, &send->job->facts.addr_text);
 
     return NGX_OK;
 }
