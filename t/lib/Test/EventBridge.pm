@@ -359,7 +359,7 @@ sub _kill_group {
 sub _reap {
     my ($self, $group) = @_;
 
-    my %mock = map { $_->pid() => 1 } grep { $_->pid() } @{$self->{mocks}};
+    my %mock = map { $_ => 1 } map { $_->pids() } @{$self->{mocks}};
 
     for my $pid (child_pids($$), _zombies($$)) {
         next if $mock{$pid};
@@ -661,13 +661,23 @@ sub test_config {
 
 ###############################################################################
 
-# a running mock at port(n)
+# a running mock at port(n), or a Genesys Cloud
 
 sub mock {
     my ($self, $n, %opt) = @_;
+    return $self->_mock('Test::EventBridge::Mock', $n, %opt);
+}
 
-    my $mock = Test::EventBridge::Mock->new($self->port($n), $self->{dir},
-        %opt);
+sub genesys {
+    my ($self, $n, %opt) = @_;
+    require Test::EventBridge::Genesys;
+    return $self->_mock('Test::EventBridge::Genesys', $n, %opt);
+}
+
+sub _mock {
+    my ($self, $class, $n, %opt) = @_;
+
+    my $mock = $class->new($self->port($n), $self->{dir}, %opt);
 
     push @{$self->{mocks}}, $mock;
 
@@ -921,7 +931,7 @@ sub finish {
 
     # what other objects of this script still run is not left over
     my %known = map { $_ => 1 } map { ($_->{pid} // 0,
-        map { $_->pid() // 0 } @{$_->{mocks}}) } grep { !$_->{finished} } @live;
+        map { $_->pids() } @{$_->{mocks}}) } grep { !$_->{finished} } @live;
     my @left = grep { !$known{$_} } child_pids($$);
 
     $self->_result('no process left', @{$self->{left} // []},

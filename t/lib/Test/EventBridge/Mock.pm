@@ -19,6 +19,20 @@ package Test::EventBridge::Mock;
 #   last         1: Connection: close after this answer
 #   early        1: answers when the head is there, the body is not waited for
 #   match        only for requests whose body has this text
+#   chunked      1: no Content-Length, the body in chunks
+#   raw          these bytes are the whole answer, then the end
+#
+# With tls => 1 it is an HTTPS server: TLS ends in a process of its own, which
+# hands on what happens to a connection as it is (see Test::EventBridge::TLS
+# for its options); plain_port() is what is behind it.  A webhook's receiver,
+# say, is
+#
+#   my $m = $t->mock(1, tls => 1);      # https://localhost:PORT, $m->ca()
+#   $m->queue('/hook', ({ status => 503 }) x 3);
+#   $m->wait_hits('/hook', 4);
+#   ($m->requests('/hook'))[3]->header('webhook-id');
+#
+# A class that knows better than "200 ok" has a _default().
 
 ###############################################################################
 
@@ -33,24 +47,43 @@ use POSIX ();
 use Socket qw/ AF_UNIX SOCK_STREAM PF_UNSPEC SOL_SOCKET SO_LINGER SO_RCVBUF
     IPPROTO_TCP TCP_NODELAY SOMAXCONN /;
 
+use Test::EventBridge::TLS;
 use Test::EventBridge::Util qw/ now scaled wait_for prctl /;
 
 my $json = JSON::PP->new()->utf8()->canonical();
 
 ###############################################################################
 
-# t: the harness object, or anything with testdir(); opt: rcvbuf of sockets
+# opt: rcvbuf of sockets; tls, names, kind, versions
 
 sub new {
     my ($class, $port, $dir, %opt) = @_;
 
+    my $tls = $opt{tls} ? Test::EventBridge::TLS->new($dir) : undef;
+
     return bless { port => $port, file => "$dir/mock-$port.jsonl", at => 0,
-        tail => '', hits => {}, opt => \%opt }, $class;
+        tail => '', hits => {}, opt => \%opt, tls => $tls }, $class;
 }
 
 sub port { return $_[0]{port} }
+sub plain_port { return $_[0]{plain} // $_[0]{port} }
 sub file { return $_[0]{file} }
 sub pid { return $_[0]{pid} }
+
+# all processes of it
+
+sub pids {
+    my ($self) = @_;
+    return grep { $_ } $self->{pid}, $self->{front} && $self->{front}->pid();
+}
+
+sub url {
+    my ($self) = @_;
+    return ($self->{tls} ? 'https' : 'http') . "://localhost:$self->{port}";
+}
+
+sub tls { return $_[0]{tls} }
+sub ca { return $_[0]{tls}->ca() }
 
 sub start {
     my ($self) = @_;
@@ -58,6 +91,8 @@ sub start {
     die "mock is running\n" if $self->{pid};
 
     my $listen = $self->_listen() or die "mock: port $self->{port}: $!\n";
+
+    $self->{plain} = $listen->sockport() if $self->{tls};
 
     socketpair(my $ours, my $theirs, AF_UNIX, SOCK_STREAM, PF_UNSPEC)
         or die "socketpair(): $!\n";
@@ -81,6 +116,11 @@ sub start {
     $self->{pid} = $pid;
     $self->{control} = $ours;
 
+    if ($self->{tls}) {
+        $self->{front} = $self->{tls}->front($self->{port}, $self->{plain},
+            %{$self->{opt}});
+    }
+
     return $self;
 }
 
@@ -92,6 +132,7 @@ sub stop {
 
     my $pid = delete $self->{pid} or return $self;
 
+    (delete $self->{front})->stop() if $self->{front};
     kill 'KILL', $pid;
     waitpid $pid, 0;
     close delete $self->{control};
@@ -103,13 +144,13 @@ sub stop {
 
 sub freeze {
     my ($self) = @_;
-    kill 'STOP', $self->{pid};
+    kill 'STOP', $self->pids();
     return $self;
 }
 
 sub thaw {
     my ($self) = @_;
-    kill 'CONT', $self->{pid};
+    kill 'CONT', $self->pids();
     return $self;
 }
 
@@ -170,19 +211,51 @@ sub release {
         rule => \%rule)->{n};
 }
 
-# closes the listening socket (open connections stay), and opens it again
+# Closes the listening socket (open connections stay), and opens it again:
+# accept(), or refuse() by itself after so many milliseconds.
 
 sub refuse {
-    my ($self) = @_;
-    $self->_control(cmd => 'refuse');
+    my ($self, $ms) = @_;
+
+    if ($self->{front}) {
+        $self->{front}->refuse($ms);
+
+    } else {
+        $self->_control(cmd => 'refuse', ms => $ms);
+    }
+
     return $self;
 }
 
 sub accept {
     my ($self) = @_;
-    my $r = $self->_control(cmd => 'accept');
-    die "mock: $r->{error}\n" if $r->{error};
+
+    if ($self->{front}) {
+        $self->{front}->accept();
+
+    } else {
+        my $r = $self->_control(cmd => 'accept');
+        die "mock: $r->{error}\n" if $r->{error};
+    }
+
     return $self;
+}
+
+# the same, and what is open is reset: as if the machine were switched off
+
+sub down {
+    my ($self, $ms) = @_;
+
+    $self->refuse($ms);
+    $self->{front}->drop() if $self->{front};
+    $self->_control(cmd => 'drop', reset => 1, all => 1);
+
+    return $self;
+}
+
+sub up {
+    my ($self) = @_;
+    return $self->accept();
 }
 
 # closes the open connections that have no request under way (reset: with RST)
@@ -372,9 +445,22 @@ sub _unquote {
 sub _listen {
     my ($self) = @_;
 
+    # behind a TLS side, any port will do
+    my $port = $self->{tls} ? 0 : $self->{port};
+
     return IO::Socket::INET->new(Proto => 'tcp', LocalAddr => '127.0.0.1',
-        LocalPort => $self->{port}, Listen => SOMAXCONN, ReuseAddr => 1,
+        LocalPort => $port, Listen => SOMAXCONN, ReuseAddr => 1,
         Blocking => 0);
+}
+
+# For other classes: the behaviour for a request that nothing was said about
+# (n, method, uri, path, head, and a reference to the body), and commands.
+
+sub _default { return {} }
+
+sub _command {
+    my ($self, $cmd) = @_;
+    die "unknown command $cmd->{cmd}\n";
 }
 
 ###############################################################################
@@ -384,12 +470,12 @@ sub _listen {
 sub _serve {
     my ($self, $listen, $control) = @_;
     my (%conn, %set, %queue, @timers, @held, $rset, $wset, $record, $log, $cin,
-        $total, $seq, $most, $active);
+        $total, $seq, $most, $active, $reopen, $reopens);
 
     open $log, '>>:raw', $self->{file} or die "$self->{file}: $!\n";
 
     ($rset, $wset, $record, $cin) = ('', '', '', '');
-    ($total, $seq, $most, $active) = (0, 0, 0, 0);
+    ($total, $seq, $most, $active, $reopen, $reopens) = (0) x 6;
 
     $control->blocking(0);
     vec($rset, fileno $control, 1) = 1;
@@ -400,6 +486,13 @@ sub _serve {
         syswrite($log, $record) == length $record
             or die "$self->{file}: $!\n";
         $record = '';
+    };
+
+    my $after = sub {
+        my ($ms, $code) = @_;
+
+        push @timers, [ now() + $ms / 1000, $code ];
+        @timers = sort { $a->[0] <=> $b->[0] } @timers;
     };
 
     my $drop = sub {
@@ -422,10 +515,20 @@ sub _serve {
 
         return if $c->{gone};
 
+        $rule = $rule->() if ref $rule eq 'CODE';
+
         $active-- if delete $c->{active};
 
         if ($rule->{reset} || $rule->{close}) {
             $drop->($c, $rule->{reset});
+            return;
+        }
+
+        if (defined $rule->{raw}) {
+            $c->{out} .= $rule->{raw};
+            $c->{closing} = 1;
+            $c->{busy} = 0;
+            vec($wset, $c->{fd}, 1) = 1;
             return;
         }
 
@@ -451,6 +554,11 @@ sub _serve {
         if ($status == 204 || $status == 304) {
             $len = 0;
             $body = '';
+
+        } elsif ($rule->{chunked}) {
+            $out .= "Transfer-Encoding: chunked\r\n";
+            $body = join '', map { sprintf "%x\r\n%s\r\n", length, $_ }
+                unpack('(a997)*', $body), '';
 
         } elsif (!$rule->{half}) {
             $out .= "Content-Length: $len\r\n";
@@ -495,7 +603,7 @@ sub _serve {
             }
         }
 
-        return {};
+        return;
     };
 
     my $complete = sub {
@@ -512,7 +620,10 @@ sub _serve {
             encode_base64($$body, '');
 
         my ($path) = $c->{uri} =~ /^([^?]*)/;
-        my $rule = $c->{rule} // $pick->($path, $body);
+        my $rule = $c->{rule} // $pick->($path, $body)
+            // $self->_default({ n => $seq, method => $c->{method},
+                uri => $c->{uri}, path => $path, head => $c->{head},
+                body => $body });
 
         delete @$c{qw/ head rule need chunked sent100 /};
 
@@ -523,11 +634,10 @@ sub _serve {
         }
 
         if ($rule->{hang}) {
-            push @held, [ $c, $path ];
+            push @held, [ $c, $path, $rule->{late} ];
 
         } elsif ($rule->{delay}) {
-            push @timers, [ now() + $rule->{delay} / 1000, $c, $rule ];
-            @timers = sort { $a->[0] <=> $b->[0] } @timers;
+            $after->($rule->{delay}, sub { $answer->($c, $rule) });
 
         } else {
             $answer->($c, $rule);
@@ -656,7 +766,8 @@ sub _serve {
                     && (!defined $cmd->{n} || $n < $cmd->{n}))
                 {
                     $n++;
-                    $answer->($h->[0], $cmd->{rule});
+                    $answer->($h->[0], %{$cmd->{rule}} ? $cmd->{rule}
+                        : $h->[2] // {});
                     next;
                 }
 
@@ -679,10 +790,22 @@ sub _serve {
                 undef $listen;
             }
 
+            $reopen = defined $cmd->{ms} ? ++$reopens : 0;
+            my $this = $reopen;
+
+            $after->($cmd->{ms}, sub {
+                return if $reopen != $this;
+                $listen = $self->_listen() or die "port $self->{port}: $!\n";
+                vec($rset, fileno $listen, 1) = 1;
+                $reopen = 0;
+            }) if $this;
+
             return {};
         }
 
         if ($cmd->{cmd} eq 'accept') {
+            $reopen = 0;
+
             if (!$listen) {
                 $listen = $self->_listen() or return { error => "$!" };
                 vec($rset, fileno $listen, 1) = 1;
@@ -692,7 +815,7 @@ sub _serve {
         }
 
         if ($cmd->{cmd} eq 'drop') {
-            my @idle = grep { !$_->{busy} && $_->{in} eq ''
+            my @idle = grep { $cmd->{all} || !$_->{busy} && $_->{in} eq ''
                 && $_->{out} eq '' && !defined $_->{head} } values %conn;
             $drop->($_, $cmd->{reset}) for @idle;
             return { n => scalar @idle };
@@ -709,7 +832,7 @@ sub _serve {
                 held => scalar @held, most => $most, requests => $seq };
         }
 
-        die "unknown command $cmd->{cmd}\n";
+        return $self->_command($cmd);
     };
 
     while (1) {
@@ -730,7 +853,7 @@ sub _serve {
 
         while (@timers && $timers[0][0] <= now()) {
             my $t = shift @timers;
-            $answer->($t->[1], $t->[2]);
+            $t->[1]->();
         }
 
         if ($listen && vec($r, fileno $listen, 1)) {
@@ -777,8 +900,19 @@ sub _serve {
                 my $reply = $command->($json->decode($1));
 
                 $flush->();
-                syswrite($control, $json->encode($reply) . "\n")
-                    or die "control: $!\n";
+
+                my $line = $json->encode($reply) . "\n";
+
+                # the other side is reading, it asked
+                $control->blocking(1);
+
+                while (length $line) {
+                    my $sent = syswrite($control, $line)
+                        or die "control: $!\n";
+                    substr($line, 0, $sent, '');
+                }
+
+                $control->blocking(0);
             }
         }
 
