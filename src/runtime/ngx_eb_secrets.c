@@ -15,6 +15,9 @@
 /* SHA-256 */
 #define NGX_EB_SECRETS_DIGEST  32
 
+/* of a single one */
+#define NGX_EB_SECRETS_MAX_VALUE  4096
+
 
 typedef struct {
     ngx_str_t                 name;
@@ -71,6 +74,8 @@ static ngx_int_t ngx_eb_secrets_read_file(ngx_eb_secrets_t *s, ngx_fd_t fd,
     size_t size, ngx_log_t *log, ngx_eb_secrets_error_t *error);
 static ngx_eb_secrets_set_t *ngx_eb_secrets_parse(ngx_eb_secrets_t *s,
     ngx_str_t *text, ngx_log_t *log, ngx_eb_secrets_error_t *error);
+static ngx_eb_secrets_set_t *ngx_eb_secrets_single(ngx_str_t *text,
+    ngx_log_t *log, ngx_eb_secrets_error_t *error);
 static ngx_int_t ngx_eb_secrets_line(u_char **pos, u_char *last,
     ngx_str_t *name, ngx_str_t *secret, ngx_eb_secrets_error_t *error);
 static ngx_int_t ngx_eb_secrets_digest(ngx_eb_secrets_t *s, ngx_str_t *name,
@@ -346,6 +351,10 @@ ngx_eb_secrets_parse(ngx_eb_secrets_t *s, ngx_str_t *text, ngx_log_t *log,
     ngx_eb_secret_t       *entry;
     ngx_eb_secrets_set_t  *set;
 
+    if (s->form == NGX_EB_SECRETS_VALUE) {
+        return ngx_eb_secrets_single(text, log, error);
+    }
+
     last = text->data + text->len;
     size = 0;
     n = 0;
@@ -413,6 +422,67 @@ ngx_eb_secrets_parse(ngx_eb_secrets_t *s, ngx_str_t *text, ngx_log_t *log,
 
         entry++;
     }
+
+    return set;
+}
+
+
+/* editors end a file with a newline: white space around it is not its part */
+
+static ngx_eb_secrets_set_t *
+ngx_eb_secrets_single(ngx_str_t *text, ngx_log_t *log,
+    ngx_eb_secrets_error_t *error)
+{
+    u_char                *p, *last;
+    size_t                 size;
+    ngx_eb_secrets_set_t  *set;
+
+    p = text->data;
+    last = p + text->len;
+
+    while (p < last && (*p == ' ' || (*p >= '\t' && *p <= '\r'))) {
+        p++;
+    }
+
+    while (p < last && (last[-1] == ' '
+                        || (last[-1] >= '\t' && last[-1] <= '\r')))
+    {
+        last--;
+    }
+
+    text->data = p;
+    text->len = last - p;
+
+    if (text->len == 0) {
+        error->text = "it is empty";
+        return NULL;
+    }
+
+    if (text->len > NGX_EB_SECRETS_MAX_VALUE) {
+        error->text = "the secret is longer than 4096 bytes";
+        return NULL;
+    }
+
+    for ( /* void */ ; p < last; p++) {
+        if (*p < 0x20 || *p == 0x7f) {
+            error->text = "the secret has a control character";
+            return NULL;
+        }
+    }
+
+    size = sizeof(ngx_eb_secrets_set_t) + text->len;
+
+    set = ngx_calloc(size, log);
+    if (set == NULL) {
+        error->text = "no memory";
+        return NULL;
+    }
+
+    set->size = size;
+    set->n = 1;
+    set->secrets[0].secret.data = (u_char *) (set + 1);
+    set->secrets[0].secret.len = text->len;
+    ngx_memcpy(set + 1, text->data, text->len);
 
     return set;
 }
@@ -602,6 +672,13 @@ static ngx_str_t *
 ngx_eb_secrets_found(ngx_eb_secrets_t *s, ngx_uint_t found)
 {
     return found ? &s->set->secrets[found - 1].name : NULL;
+}
+
+
+ngx_str_t *
+ngx_eb_secrets_value(ngx_eb_secrets_t *s)
+{
+    return &s->set->secrets[0].secret;
 }
 
 

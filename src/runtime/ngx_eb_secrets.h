@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_http_eventbridge_module authors
  *
- * Files of secrets, lines NAME:SECRET, that workers read again when they
- * change.  What is kept in memory is compared in constant time, and wiped.
+ * Files of secrets, lines NAME:SECRET or a single secret, that workers read
+ * again when they change.  What is kept in memory is compared in constant
+ * time, and wiped.
  */
 
 
@@ -26,7 +27,9 @@
 typedef enum {
     NGX_EB_SECRETS_SECRET = 0,  /* SECRET; a digest of it is kept */
     NGX_EB_SECRETS_PAIR,        /* NAME:SECRET; a digest of it is kept */
-    NGX_EB_SECRETS_KEY          /* SECRET is a key of HMACs, and kept itself */
+    NGX_EB_SECRETS_KEY,         /* SECRET is a key of HMACs, and kept itself */
+    NGX_EB_SECRETS_VALUE        /* all of the file is one secret, without a
+                                   name, which is kept itself */
 } ngx_eb_secrets_form_e;
 
 
@@ -62,6 +65,9 @@ ngx_str_t *ngx_eb_secrets_match(ngx_eb_secrets_t *s, ngx_str_t *text);
  */
 ngx_str_t *ngx_eb_secrets_verify(ngx_eb_secrets_t *s, const EVP_MD *md,
     ngx_str_t *data, u_char *signatures, ngx_uint_t n);
+
+/* the secret of a file that is one, valid until the next refresh */
+ngx_str_t *ngx_eb_secrets_value(ngx_eb_secrets_t *s);
 
 /* can this process open the file?  0 or errno */
 ngx_err_t ngx_eb_secrets_access(ngx_eb_secrets_t *s);

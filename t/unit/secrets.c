@@ -29,6 +29,7 @@ static void errors(void);
 static void files(void);
 static void pairs(void);
 static void signatures(void);
+static void single(void);
 static void changes(void);
 static void modes(void);
 static void memory(void);
@@ -486,6 +487,55 @@ memory(void)
 }
 
 
+/* a file that is one secret */
+
+static void
+single(void)
+{
+    ngx_str_t         *value;
+    ngx_eb_secrets_t  *s;
+
+    static const char  *bad[] = { "", " \n\t\r\n", "a\nb", "a\x7f" "b" };
+
+    ngx_uint_t         i;
+
+    s = open_text(" a secret: of two words\r\n", NGX_EB_SECRETS_VALUE);
+    ok(s != NULL, "single: opened");
+
+    value = ngx_eb_secrets_value(s);
+    ok(value->len == 22
+       && ngx_memcmp(value->data, "a secret: of two words", 22) == 0,
+       "single: without the white space around it");
+
+    put("a", "another", 7, 0600);
+    later(5);
+    ngx_eb_secrets_refresh(s, &shim_log);
+
+    value = ngx_eb_secrets_value(s);
+    ok(value->len == 7 && ngx_memcmp(value->data, "another", 7) == 0,
+       "single: read again");
+
+    put("a", "\n", 1, 0600);
+    later(5);
+    ngx_eb_secrets_refresh(s, &shim_log);
+    ok(value->len == 7 && ngx_memcmp(value->data, "another", 7) == 0,
+       "single: stays as it was when the new one cannot be used");
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        ok(open_text(bad[i], NGX_EB_SECRETS_VALUE) == NULL,
+           "single: refused: %s", (char *) errstr);
+    }
+
+    ngx_memset(big, 'x', 4097);
+    big[4097] = '\0';
+    ok(open_text(big, NGX_EB_SECRETS_VALUE) == NULL,
+       "single: refused: %s", (char *) errstr);
+
+    big[4096] = '\0';
+    ok(open_text(big, NGX_EB_SECRETS_VALUE) != NULL, "single: 4096 bytes");
+}
+
+
 int
 main(void)
 {
@@ -507,6 +557,7 @@ main(void)
     files();
     pairs();
     signatures();
+    single();
     changes();
     modes();
     memory();
