@@ -202,12 +202,20 @@ ngx_eb_checkpoint_open(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
         (void) ngx_eb_checkpoint_follow(cp);
     }
 
-    return ngx_eb_checkpoint_slot(cp, log);
+    if (ngx_eb_checkpoint_slot(cp) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ALERT, log, 0,
+                      "eventbridge: checkpoint \"%V\" has no free owner "
+                      "slot, all %uD are in use", &cp->conf->name,
+                      cp->nowners);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 
 ngx_int_t
-ngx_eb_checkpoint_slot(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
+ngx_eb_checkpoint_slot(ngx_eb_checkpoint_t *cp)
 {
     int                         rc;
     uint64_t                    start;
@@ -251,10 +259,6 @@ ngx_eb_checkpoint_slot(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
 
         return NGX_OK;
     }
-
-    ngx_log_error(NGX_LOG_ALERT, log, 0,
-                  "eventbridge: checkpoint \"%V\" has no free owner slot, "
-                  "all %ui are in use", &cp->conf->name, owners);
 
     return NGX_ERROR;
 }
@@ -330,6 +334,7 @@ ngx_eb_checkpoint_flush_due(ngx_eb_checkpoint_t *cp)
     cp->flushing = 1;
     cp->flush_fd = cp->fd;
     cp->flush_header = cp->header;
+    cp->flush_prev = ngx_eb_checkpoint_moving(cp) ? cp->prev->fd : -1;
 
     /* the flush that begins now is one of all that has moved */
 
@@ -350,6 +355,14 @@ ngx_eb_checkpoint_flush(ngx_eb_checkpoint_t *cp)
      */
 
     if (fdatasync(cp->flushing ? cp->flush_fd : cp->fd) == -1) {
+        return ngx_errno;
+    }
+
+    /* what has not moved yet, and claims that were settled there */
+
+    if (cp->flushing && cp->flush_prev != -1
+        && fdatasync(cp->flush_prev) == -1)
+    {
         return ngx_errno;
     }
 
@@ -468,7 +481,7 @@ ngx_eb_checkpoint_facts(ngx_eb_checkpoint_t *cp,
         }
     }
 
-    facts->moving = (cp->prev != NULL);
+    facts->moving = ngx_eb_checkpoint_moving(cp);
 
     /* after a whole window nothing is missing any more */
 
@@ -865,7 +878,7 @@ ngx_eb_checkpoint_lookup(ngx_eb_store_t *store, ngx_eb_store_key_t *keys,
             return NGX_ERROR;
         }
 
-        if (cp->prev) {
+        if (ngx_eb_checkpoint_moving(cp)) {
             rc = ngx_eb_checkpoint_move_lookup(cp, &keys[i]);
 
         } else {
@@ -956,7 +969,7 @@ again:
             continue;
         }
 
-        if (cp->prev) {
+        if (ngx_eb_checkpoint_moving(cp)) {
             fine = claim ? ngx_eb_checkpoint_move_claim(cp, token, &keys[i])
                          : ngx_eb_checkpoint_move_commit(cp, token, &keys[i]);
 
@@ -1079,7 +1092,7 @@ ngx_eb_checkpoint_undo(ngx_eb_checkpoint_t *cp, uint32_t token,
         keys[i].done = 0;
         keys[i].final = 1;
 
-        if (cp->prev) {
+        if (ngx_eb_checkpoint_moving(cp)) {
             (void) ngx_eb_checkpoint_move_commit(cp, token, &keys[i]);
 
         } else {

@@ -537,6 +537,8 @@ ngx_eb_checkpoint_acquire(ngx_eb_checkpoint_t *cp,
             return NGX_ERROR;
         }
 
+        cp->alone = exclusive;
+
         if (cp->header->moved) {
 
             if (!ngx_eb_checkpoint_same(cp->fd, path)) {
@@ -915,6 +917,7 @@ ngx_eb_checkpoint_anew(ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try)
     h->left = 0;
     h->stuck = 0;
     h->resume = 0;
+    h->again = 0;
 
     /* it may be a sparse copy */
 

@@ -87,7 +87,8 @@ typedef struct {
     uint64_t                   stuck;       /* and without room */
     uint64_t                   resume;      /* CLOCK_BOOTTIME, ms */
     uint64_t                   fixes_told;  /* of clock_fixes */
-    u_char                     unused3[16];
+    uint64_t                   again;       /* a pass has left something */
+    uint64_t                   freed;       /* it takes no memory any more */
 
     /* 640: in lines of the cache that are not read by each operation */
 
@@ -150,6 +151,7 @@ struct ngx_eb_checkpoint_s {
                                                are to come from it, or NULL */
     ngx_eb_checkpoint_t       *room;        /* for that */
 
+    ngx_fd_t                   flush_prev;  /* -1, or the predecessor's */
     ngx_fd_t                   flush_fd;    /* what a thread flushes: it is */
     ngx_eb_checkpoint_header_t  *flush_header;  /* mapped all the while */
     uint64_t                   told;        /* ms, of clock_fixes */
@@ -158,8 +160,15 @@ struct ngx_eb_checkpoint_s {
     unsigned                   lost:1;      /* cannot follow, logged */
     unsigned                   flushing:1;
     unsigned                   finishing:1;
+    unsigned                   alone:1;     /* nobody had the file before */
 };
 
+
+/* is the predecessor to be asked? */
+#define ngx_eb_checkpoint_moving(cp)                                          \
+    ((cp)->prev                                                               \
+     && __atomic_load_n(&(cp)->header->drained, __ATOMIC_ACQUIRE)             \
+        == NGX_EB_CHECKPOINT_MOVING)
 
 /* header->drained */
 
@@ -242,8 +251,8 @@ uint64_t ngx_eb_checkpoint_dest_sum(ngx_eb_checkpoint_dest_t *dest);
 ngx_uint_t ngx_eb_checkpoint_live(void *data, ngx_uint_t owner,
     uint32_t token);
 
-/* a slot, which is cp->owner then; NGX_ERROR: logged */
-ngx_int_t ngx_eb_checkpoint_slot(ngx_eb_checkpoint_t *cp, ngx_log_t *log);
+/* a slot, which is cp->owner then; NGX_ERROR: none is free */
+ngx_int_t ngx_eb_checkpoint_slot(ngx_eb_checkpoint_t *cp);
 
 #define ngx_eb_checkpoint_mark(cp, token)                                     \
     ngx_eb_table_mark((cp)->owner,                                            \
@@ -272,6 +281,10 @@ ngx_err_t ngx_eb_checkpoint_finish_locked(ngx_eb_checkpoint_conf_t *conf,
 
 
 /* the marks on their way: ngx_eb_checkpoint_move.c */
+
+/* locks h->mover, and begins a pass anew if it was somebody's who died */
+ngx_int_t ngx_eb_checkpoint_mover(ngx_eb_checkpoint_header_t *h,
+    ngx_msec_t wait);
 
 /* the operations while there is a predecessor, with the key's region locked */
 ngx_int_t ngx_eb_checkpoint_move_claim(ngx_eb_checkpoint_t *cp,

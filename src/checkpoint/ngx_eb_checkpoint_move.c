@@ -58,6 +58,7 @@
 
 static void ngx_eb_checkpoint_chunk(ngx_eb_checkpoint_t *cp);
 static void ngx_eb_checkpoint_pass(ngx_eb_checkpoint_t *cp);
+static void ngx_eb_checkpoint_rewind(ngx_eb_checkpoint_header_t *h);
 static void ngx_eb_checkpoint_fixes(ngx_eb_checkpoint_t *cp);
 static ngx_int_t ngx_eb_checkpoint_touch(ngx_eb_checkpoint_t *cp,
     ngx_eb_store_key_t *key, ngx_eb_table_entry_t *val, ngx_uint_t force);
@@ -66,7 +67,6 @@ static ngx_int_t ngx_eb_checkpoint_touch(ngx_eb_checkpoint_t *cp,
 ngx_int_t
 ngx_eb_checkpoint_tick(ngx_eb_checkpoint_t *cp)
 {
-    int                          rc;
     uint64_t                     now;
     ngx_eb_checkpoint_header_t  *h;
 
@@ -88,9 +88,13 @@ ngx_eb_checkpoint_tick(ngx_eb_checkpoint_t *cp)
 
     if (__atomic_load_n(&h->drained, __ATOMIC_ACQUIRE)) {
 
-        /* a thread may flush it, if it was the present one a moment ago */
+        /*
+         * A thread may flush it, if it was the present one a moment ago.  To
+         * unmap what is in use takes tens of milliseconds a gigabyte: who
+         * frees it has done that, and not in an event loop.
+         */
 
-        if (!cp->flushing) {
+        if (!cp->flushing && __atomic_load_n(&h->freed, __ATOMIC_ACQUIRE)) {
             ngx_eb_checkpoint_release(cp);
         }
 
@@ -105,19 +109,7 @@ ngx_eb_checkpoint_tick(ngx_eb_checkpoint_t *cp)
 
     /* another process is at it */
 
-    rc = pthread_mutex_trylock(&h->mover);
-
-    if (rc == EOWNERDEAD) {
-        (void) pthread_mutex_consistent(&h->mover);
-        (void) __atomic_fetch_add(&h->recovered, 1, __ATOMIC_RELAXED);
-
-        h->cursor = 0;
-        h->left = 0;
-        h->stuck = 0;
-        rc = 0;
-    }
-
-    if (rc != 0) {
+    if (ngx_eb_checkpoint_mover(h, 0) != NGX_OK) {
         return NGX_AGAIN;
     }
 
@@ -128,6 +120,52 @@ ngx_eb_checkpoint_tick(ngx_eb_checkpoint_t *cp)
     (void) pthread_mutex_unlock(&h->mover);
 
     return NGX_AGAIN;
+}
+
+
+/* becomes the mover, who is it for moments, unless it is stopped or syncs */
+
+ngx_int_t
+ngx_eb_checkpoint_mover(ngx_eb_checkpoint_header_t *h, ngx_msec_t wait)
+{
+    int              rc;
+    struct timespec  ts;
+
+    rc = pthread_mutex_trylock(&h->mover);
+
+    if (rc == EBUSY && wait) {
+        (void) clock_gettime(CLOCK_REALTIME, &ts);
+
+        ts.tv_nsec += (long) (wait % 1000) * 1000000;
+        ts.tv_sec += (time_t) (wait / 1000) + ts.tv_nsec / 1000000000;
+        ts.tv_nsec %= 1000000000;
+
+        rc = pthread_mutex_timedlock(&h->mover, &ts);
+    }
+
+    if (rc == EOWNERDEAD) {
+        (void) pthread_mutex_consistent(&h->mover);
+        (void) __atomic_fetch_add(&h->recovered, 1, __ATOMIC_RELAXED);
+
+        /* whoever finds that it died, for nobody else will know */
+
+        ngx_eb_checkpoint_rewind(h);
+        rc = 0;
+    }
+
+    return (rc == 0) ? NGX_OK : NGX_BUSY;
+}
+
+
+static void
+ngx_eb_checkpoint_rewind(ngx_eb_checkpoint_header_t *h)
+{
+    h->left = 0;
+    NGX_EB_STEP();
+    h->stuck = 0;
+    NGX_EB_STEP();
+    h->cursor = 0;
+    NGX_EB_STEP();
 }
 
 
@@ -222,9 +260,8 @@ ngx_eb_checkpoint_pass(ngx_eb_checkpoint_t *cp)
         h->resume = ngx_eb_checkpoint_ms()
                     + (h->stuck ? NGX_EB_CHECKPOINT_LONG
                                 : NGX_EB_CHECKPOINT_PAUSE);
-        h->left = 0;
-        h->stuck = 0;
-        h->cursor = 0;
+        ngx_eb_checkpoint_rewind(h);
+        h->again = 1;
 
         return;
     }
@@ -330,8 +367,24 @@ ngx_eb_checkpoint_touch(ngx_eb_checkpoint_t *cp, ngx_eb_store_key_t *key,
         val->mark = NGX_EB_TABLE_PARTIAL;
     }
 
-    if (ngx_eb_table_adopt(&cp->table, val, force) == NGX_BUSY) {
+    switch (ngx_eb_table_adopt(&cp->table, val, force)) {
+
+    case NGX_BUSY:
         rc = NGX_EB_CHECKPOINT_STUCK;
+        break;
+
+    case NGX_DECLINED:
+
+        /* each pass meets it once more */
+
+        if (!cp->header->again) {
+            ngx_eb_table_evicted(&cp->table, val);
+        }
+
+        break;
+
+    default:
+        break;
     }
 
 done:

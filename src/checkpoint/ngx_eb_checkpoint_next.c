@@ -49,6 +49,12 @@
  */
 
 
+/* how long a reload waits for who moves marks, ms */
+#ifndef NGX_EB_CHECKPOINT_PATIENCE
+#define NGX_EB_CHECKPOINT_PATIENCE  5000
+#endif
+
+
 static ngx_int_t ngx_eb_checkpoint_successor(ngx_eb_checkpoint_t *cp,
     ngx_eb_checkpoint_try_t *try);
 static ngx_int_t ngx_eb_checkpoint_free_name(ngx_eb_checkpoint_t *cp,
@@ -97,7 +103,14 @@ ngx_eb_checkpoint_settle(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
 
         h = cp->header;
 
-        if (ngx_eb_checkpoint_lock(cp, &h->mover) != NGX_OK) {
+        if (ngx_eb_checkpoint_mover(h, NGX_EB_CHECKPOINT_PATIENCE)
+            != NGX_OK)
+        {
+            ngx_log_error(NGX_LOG_ERR, log, 0,
+                          "eventbridge: checkpoint \"%V\" stays as it is, "
+                          "with %uz bytes: who moves marks to \"%V\" is "
+                          "stopped or waits for the disk; reload later again",
+                          &cp->conf->name, cp->size, &cp->conf->path);
             return;
         }
 
@@ -137,6 +150,7 @@ ngx_eb_checkpoint_settle(ngx_eb_checkpoint_t *cp, ngx_log_t *log)
             /* workers are not always allowed to */
 
             (void) ngx_eb_checkpoint_remove(cp->conf, h->constant.from);
+            __atomic_store_n(&h->freed, 1, __ATOMIC_RELEASE);
             ngx_eb_checkpoint_release(cp);
         }
     }
@@ -268,7 +282,8 @@ ngx_eb_checkpoint_successor(ngx_eb_checkpoint_t *cp,
     NGX_EB_STEP();
 
     if (link((char *) try->conf->path.data, (char *) prev) == -1
-        && ngx_errno != NGX_EEXIST)
+        && (ngx_errno != NGX_EEXIST
+            || !ngx_eb_checkpoint_same(cp->fd, prev)))
     {
         (void) ngx_eb_checkpoint_fail(try, ngx_errno, "cannot link \"%s\"",
                                       prev);
@@ -442,15 +457,34 @@ ngx_int_t
 ngx_eb_checkpoint_predecessor(ngx_eb_checkpoint_t *cp,
     ngx_eb_checkpoint_try_t *try)
 {
+    ngx_int_t  rc;
+
+    /* one that is drained is asked again after a crash: bits are stripped */
+
     if (cp->header->constant.from == 0
-        || cp->header->drained != NGX_EB_CHECKPOINT_MOVING)
+        || cp->header->drained == NGX_EB_CHECKPOINT_FINISHED)
     {
         return NGX_OK;
     }
 
-    if (ngx_eb_checkpoint_open_prev(cp->room, cp, try, 1) != NGX_OK) {
+    rc = ngx_eb_checkpoint_open_prev(cp->room, cp, try, 1);
 
-        if (try->conf->corrupt_refuse) {
+    if (rc != NGX_OK) {
+
+        /* the move may have ended meanwhile */
+
+        if (__atomic_load_n(&cp->header->drained, __ATOMIC_ACQUIRE)
+            != NGX_EB_CHECKPOINT_MOVING)
+        {
+            return NGX_OK;
+        }
+
+        /*
+         * It may be there for the next attempt, and others may have it: only
+         * who is alone, and sees that it is gone, gives it up.
+         */
+
+        if (rc == NGX_ERROR || !cp->alone || try->conf->corrupt_refuse) {
             return NGX_ERROR;
         }
 
@@ -470,13 +504,17 @@ ngx_eb_checkpoint_predecessor(ngx_eb_checkpoint_t *cp,
 }
 
 
-/* attaches pred to the predecessor of cp, and sees that it has the notice */
+/*
+ * Attaches pred to the predecessor of cp, and sees that it has the notice.
+ * NGX_DECLINED: there is none any more.
+ */
 
 static ngx_int_t
 ngx_eb_checkpoint_open_prev(ngx_eb_checkpoint_t *pred,
     ngx_eb_checkpoint_t *cp, ngx_eb_checkpoint_try_t *try, ngx_uint_t wait)
 {
     u_char                         path[NGX_MAX_PATH], boot[40];
+    ngx_int_t                      rc;
     ngx_uint_t                     exclusive;
     struct stat                    st;
     ngx_eb_checkpoint_try_t        named;
@@ -500,9 +538,13 @@ ngx_eb_checkpoint_open_prev(ngx_eb_checkpoint_t *pred,
     pred->fd = open((char *) path, O_RDWR|O_CLOEXEC|O_NOFOLLOW|O_NONBLOCK);
 
     if (pred->fd == -1) {
-        return ngx_eb_checkpoint_fail(try, ngx_errno, "cannot open \"%s\"",
+        rc = (ngx_errno == NGX_ENOENT) ? NGX_DECLINED : NGX_ERROR;
+        (void) ngx_eb_checkpoint_fail(try, ngx_errno, "cannot open \"%s\"",
                                       path);
+        return rc;
     }
+
+    rc = NGX_ERROR;
 
     exclusive = (wait && flock(pred->fd, LOCK_EX|LOCK_NB) == 0);
 
@@ -530,16 +572,19 @@ ngx_eb_checkpoint_open_prev(ngx_eb_checkpoint_t *pred,
         goto failed;
     }
 
-    if (ngx_eb_checkpoint_validate(&named, pred->fd, st.st_size, &c)
-        != NGX_OK)
-    {
+    rc = ngx_eb_checkpoint_validate(&named, pred->fd, st.st_size, &c);
+
+    if (rc != NGX_OK) {
         goto failed;
     }
 
     if (c.check != cp->header->constant.from) {
         (void) ngx_eb_checkpoint_fail(try, 0, "\"%s\" is another file", path);
+        rc = NGX_DECLINED;
         goto failed;
     }
+
+    rc = NGX_ERROR;
 
     if (ngx_eb_checkpoint_map(pred, &named, &c) != NGX_OK) {
         goto failed;
@@ -583,7 +628,7 @@ failed:
 
     ngx_eb_checkpoint_detach(pred);
 
-    return NGX_ERROR;
+    return rc;
 }
 
 
@@ -649,9 +694,8 @@ ngx_eb_checkpoint_follow(ngx_eb_checkpoint_t *cp)
 
             /* its move may have ended since, and another one have begun */
 
-            if (next.header->drained != NGX_EB_CHECKPOINT_MOVING) {
-                rc = NGX_DECLINED;
-            }
+            rc = (next.header->drained == NGX_EB_CHECKPOINT_MOVING)
+                 ? NGX_ERROR : NGX_DECLINED;
 
             goto failed;
         }
@@ -659,10 +703,12 @@ ngx_eb_checkpoint_follow(ngx_eb_checkpoint_t *cp)
 
     if (cp->owner != -1 && cp->pid == getpid()) {
 
-        rc = ngx_eb_checkpoint_slot(&next, cp->log);
+        rc = ngx_eb_checkpoint_slot(&next);
 
         if (rc != NGX_OK) {
-            (void) ngx_eb_checkpoint_fail(&try, 0, "no owner slot");
+            (void) ngx_eb_checkpoint_fail(&try, 0, "it has no free owner "
+                                          "slot, all %uD are in use",
+                                          next.nowners);
             goto failed;
         }
 
@@ -870,7 +916,7 @@ ngx_eb_checkpoint_finish(ngx_eb_checkpoint_t *cp)
 
     /* in a thread, so that the worker does not wait for the disk */
 
-    if (ngx_eb_checkpoint_lock(cp, &h->mover) != NGX_OK) {
+    if (ngx_eb_checkpoint_mover(h, 0) != NGX_OK) {
         return 0;
     }
 
@@ -886,6 +932,8 @@ ngx_err_t
 ngx_eb_checkpoint_finish_locked(ngx_eb_checkpoint_conf_t *conf,
     ngx_eb_checkpoint_header_t *h, ngx_fd_t fd, ngx_uint_t sync)
 {
+    ngx_err_t  err;
+
     /* if there is a successor by now, PATH.prev is the file of h itself */
 
     if (h->moved || h->drained != NGX_EB_CHECKPOINT_DRAINED) {
@@ -909,7 +957,11 @@ ngx_eb_checkpoint_finish_locked(ngx_eb_checkpoint_conf_t *conf,
 
     NGX_EB_STEP();
 
-    return ngx_eb_checkpoint_remove(conf, h->constant.from);
+    err = ngx_eb_checkpoint_remove(conf, h->constant.from);
+
+    __atomic_store_n(&h->freed, 1, __ATOMIC_RELEASE);
+
+    return err;
 }
 
 

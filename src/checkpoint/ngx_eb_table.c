@@ -1020,8 +1020,8 @@ ngx_eb_table_evict(ngx_eb_table_t *table, uint64_t b[2],
             oldest = moved;
         }
 
-        if (oldest == NULL) {
-            return NULL;
+        if (oldest == NULL || oldest == moved) {
+            return oldest;
         }
 
     } else if (oldest == NULL || table->full_reject) {
@@ -1030,18 +1030,25 @@ ngx_eb_table_evict(ngx_eb_table_t *table, uint64_t b[2],
         return NULL;
     }
 
+    ngx_eb_table_evicted(table, oldest);
+
+    return oldest;
+}
+
+
+void
+ngx_eb_table_evicted(ngx_eb_table_t *table, ngx_eb_table_entry_t *e)
+{
     (void) __atomic_fetch_add(&table->counters->evictions, 1,
                               __ATOMIC_RELAXED);
 
     __atomic_store_n(&table->counters->evict_age,
-                     (table->now > (time_t) oldest->time)
-                     ? (uint64_t) (table->now - (time_t) oldest->time) : 0,
+                     (table->now > (time_t) e->time)
+                     ? (uint64_t) (table->now - (time_t) e->time) : 0,
                      __ATOMIC_RELAXED);
 
     __atomic_store_n(&table->counters->evict_time, (uint64_t) table->now,
                      __ATOMIC_RELAXED);
-
-    return oldest;
 }
 
 

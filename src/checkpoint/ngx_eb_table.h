@@ -152,11 +152,14 @@ ngx_uint_t ngx_eb_table_held(ngx_eb_table_t *table,
 /*
  * Puts in an entry of another table that this one does not have.  Where there
  * is no room the oldest delivered one goes, be it this one itself, unless it
- * is forced.  NGX_OK; NGX_DECLINED: it is the oldest and was left out;
- * NGX_BUSY: there is nothing that may go.
+ * is forced.  NGX_OK; NGX_DECLINED: it is the oldest and was left out, which
+ * is not counted; NGX_BUSY: there is nothing that may go.
  */
 ngx_int_t ngx_eb_table_adopt(ngx_eb_table_t *table, ngx_eb_table_entry_t *val,
     ngx_uint_t force);
+
+/* counts it */
+void ngx_eb_table_evicted(ngx_eb_table_t *table, ngx_eb_table_entry_t *e);
 
 /* takes these bits from all marks of a region, which is locked */
 void ngx_eb_table_strip(ngx_eb_table_t *table, uint32_t region,

@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 #include "shim.h"
@@ -24,10 +25,13 @@
 /* the sources as the next version's, which may stop after each store */
 
 static void step(void);
+static int fake_fdatasync(int fd);
 static int fake_fstatfs(int fd, struct statfs *fs);
 
 #define NGX_EB_STEP()                  step()
+#define NGX_EB_CHECKPOINT_PATIENCE     200
 #define NGX_EB_CHECKPOINT_VERSION      3
+#define fdatasync                      fake_fdatasync
 #define fstatfs                        fake_fstatfs
 
 #include "../../src/checkpoint/ngx_eb_table.c"
@@ -98,6 +102,15 @@ static void late(void);
 static void cannot_follow(void);
 static void in_the_way(void);
 static void lost(void);
+static void scarce(void);
+static void taken(void);
+static void take(void);
+static void halt(void);
+static void halted(void);
+static void ends_of_passes(void);
+static void passes(void);
+static void crowd(void);
+static void both_synced(void);
 static void names(void);
 static void versions(void);
 static void clocks(void);
@@ -122,10 +135,13 @@ static char                       dir[256], path[300];
 static long                       step_at = -1, steps;
 static u_char                     errstr[512];
 static uint32_t                   fs_type;
+static ino_t                      synced[64];
+static ngx_uint_t                 nsynced;
 static uint64_t                   seed = 0x9e3779b97f4a7c15ull;
 static ngx_err_t                  err;
 static ngx_log_t                  sink;
 static ngx_time_t                 clock_now;
+static void                     (*step_hook)(void);
 static ngx_pool_t                *pools[64];
 static ngx_eb_checkpoint_t       *cps[64];
 static ngx_eb_store_key_t         k;
@@ -141,6 +157,25 @@ step(void)
     if (steps++ == step_at) {
         _exit(STOPPED);
     }
+
+    if (step_hook) {
+        step_hook();
+    }
+}
+
+
+static int
+fake_fdatasync(int fd)
+{
+#undef fdatasync
+
+    struct stat  st;
+
+    if (fstat(fd, &st) == 0 && nsynced < 64) {
+        synced[nsynced++] = st.st_ino;
+    }
+
+    return fdatasync(fd);
 }
 
 
@@ -1135,6 +1170,347 @@ lost(void)
     a = attach();
     ok(a && strstr((char *) shim_log_line, "has lost the marks"),
        "rule 25: reset: %s", shim_log_line);
+    wipe();
+}
+
+
+/* a process that cannot open the predecessor must not end the move of others */
+
+static void
+scarce(void)
+{
+    int                   fd;
+    uint32_t              t;
+    uint64_t              n;
+    ngx_uint_t            bad;
+    struct rlimit         was, few;
+    ngx_eb_checkpoint_t  *a, *b, *c;
+
+    wipe();
+    a = opened();
+
+    for (n = 0; n < 100; n++) {
+        (void) deliver(a, n, 3, 3);
+    }
+
+    t = token(a);
+    (void) claim(a, 100, 3, t);
+
+    conf.size = LARGE;
+    b = opened();
+
+    /* of descriptors there are two: the checkpoint's, and one more */
+
+    fd = dup(0);
+    (void) close(fd);
+
+    (void) getrlimit(RLIMIT_NOFILE, &was);
+    few = was;
+    few.rlim_cur = (rlim_t) fd + 2;
+    (void) setrlimit(RLIMIT_NOFILE, &few);
+
+    c = attach();
+
+    (void) setrlimit(RLIMIT_NOFILE, &was);
+
+    ok(c == NULL && b->header->drained == NGX_EB_CHECKPOINT_MOVING,
+       "rule 24: a reload without descriptors changes nothing: %s", errstr);
+
+    drain(b);
+    bad = 0;
+
+    for (n = 0; n < 100; n++) {
+        bad += (claim(b, n, 3, token(b)) != NGX_EB_KEY_DUPLICATE);
+    }
+
+    bad += (claim(b, 100, 3, token(b)) != NGX_EB_KEY_BUSY);
+
+    ok(bad == 0 && length(".prev") == MEDIUM, "rule 25: and the move goes on");
+    (void) commit(a, 100, 3, 3, t);
+    wipe();
+}
+
+
+static void
+take(void)
+{
+    int   fd;
+    char  file[400];
+
+    if (length(".next") <= 0 || length(".prev") != -1) {
+        return;
+    }
+
+    (void) snprintf(file, sizeof(file), "%s.prev", path);
+    fd = open(file, O_RDWR|O_CREAT|O_EXCL, 0600);
+    (void) !write(fd, "a letter", 8);
+    (void) close(fd);
+}
+
+
+/* PATH.prev appears in the middle of it: the old file must keep a name */
+
+static void
+taken(void)
+{
+    ngx_eb_checkpoint_t  *a, *b;
+
+    wipe();
+    a = opened();
+    (void) deliver(a, 1, 1, 1);
+    conf.size = LARGE;
+
+    b = attach();
+    step_hook = take;
+    ngx_eb_checkpoint_settle(b, &sink);
+    step_hook = NULL;
+
+    ok(length(".prev") == 8 && length("") == MEDIUM,
+       "rule 25: a name that is taken meanwhile: %s", shim_log_line);
+
+    detach(NULL);
+    a = opened();
+    ok(lookup(a, 1, 1) == NGX_EB_KEY_DUPLICATE, "rule 25: costs no mark");
+    wipe();
+}
+
+
+static void
+halt(void)
+{
+    (void) raise(SIGSTOP);
+}
+
+
+/* a worker is stopped while it moves marks */
+
+static void
+halted(void)
+{
+    int                   status;
+    pid_t                 pid, master;
+    uint32_t              t;
+    ngx_eb_checkpoint_t  *a;
+
+    wipe();
+    a = opened();
+    t = token(a);
+    (void) claim(a, 1, 3, t);
+    conf.size = LARGE;
+    (void) opened();
+
+    pid = spawn();
+
+    if (pid == 0) {
+        a = opened();
+        step_hook = halt;
+        drain(a);
+        _exit(1);
+    }
+
+    (void) waitpid(pid, &status, WUNTRACED);
+
+    master = spawn();
+
+    if (master == 0) {
+        (void) alarm(10);
+        conf.size = SMALL;
+        _exit(opened() ? 0 : 1);
+    }
+
+    (void) waitpid(master, &status, 0);
+
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == 0,
+       "a reload does not wait for a worker that is stopped: %d", status);
+
+    (void) kill(pid, SIGKILL);
+    (void) waitpid(pid, NULL, 0);
+    (void) commit(a, 1, 3, 3, t);
+    wipe();
+}
+
+
+/* a pass that has ended with something left, and whose worker dies then */
+
+static void
+ends_of_passes(void)
+{
+    int                   status;
+    long                  at;
+    pid_t                 pid;
+    uint32_t              t;
+    uint64_t              n;
+    ngx_uint_t            early, busy;
+    ngx_eb_checkpoint_t  *a, *b, *c;
+
+    wipe();
+    a = opened();
+    t = token(a);
+
+    for (n = 0; n < 4; n++) {
+        (void) claim(a, n, 3, t);
+    }
+
+    conf.size = LARGE;
+    b = opened();
+    early = 0;
+    busy = 0;
+
+    for (at = 0; ; at++) {
+
+        pid = spawn();
+
+        if (pid == 0) {
+            c = attach();
+            (void) ngx_eb_checkpoint_open(c, &sink);
+            c->header->resume = 0;
+            steps = 0;
+            step_at = at;
+            drain(c);
+            _exit(0);
+        }
+
+        (void) waitpid(pid, &status, 0);
+
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != STOPPED) {
+            break;
+        }
+
+        /* the next one who locks it is a master */
+
+        c = attach();
+        ngx_eb_checkpoint_settle(c, &sink);
+        detach(c);
+
+        b->header->resume = 0;
+        drain(b);
+        early += (b->header->drained != NGX_EB_CHECKPOINT_MOVING);
+        busy += (claim(b, 1, 3, token(b)) == NGX_EB_KEY_BUSY);
+    }
+
+    ok(WIFEXITED(status) && WEXITSTATUS(status) == 0 && at > 4
+       && early == 0 && busy == (ngx_uint_t) at,
+       "rule 6: claims outlive a mover that dies at any of %d steps: "
+       "%d ended early", (int) at, (int) early);
+    wipe();
+}
+
+
+/* what is dropped is counted once, however often the rest is looked at */
+
+static void
+passes(void)
+{
+    uint32_t              t;
+    uint64_t              n, evictions;
+    ngx_uint_t            i;
+    ngx_eb_checkpoint_t  *a;
+
+    wipe();
+    conf.size = LARGE;
+    a = opened();
+
+    for (n = 0; n < 4000; n++) {
+        clock_now.sec++;
+        (void) deliver(a, n, 3, 3);
+    }
+
+    t = token(a);
+    (void) claim(a, 4001, 3, t);
+
+    conf.size = SMALL;
+    (void) opened();
+    drain(a);
+    ngx_eb_checkpoint_facts(a, &facts);
+    evictions = facts.evictions;
+
+    for (i = 0; i < 5; i++) {
+        a->header->resume = 0;
+        drain(a);
+    }
+
+    ngx_eb_checkpoint_facts(a, &facts);
+
+    /* some come back once for older ones of their other bucket */
+
+    ok(evictions > 2000 && facts.evictions - evictions < evictions / 20,
+       "rule 8: %d evictions do not grow with each pass: %d",
+       (int) evictions, (int) facts.evictions);
+
+    (void) commit(a, 4001, 3, 3, t);
+    clock_now.sec = time(NULL);
+    wipe();
+}
+
+
+/* more workers than a small file has slots for: each says so once */
+
+static void
+crowd(void)
+{
+    ngx_uint_t            i, lines;
+    ngx_eb_checkpoint_t  *a;
+
+    wipe();
+    conf.size = 2 * 1024 * 1024;
+
+    for (i = 0; i < 34; i++) {
+        (void) opened();
+    }
+
+    a = cps[33];
+    conf.size = SMALL;
+    ngx_eb_checkpoint_settle(attach(), &sink);
+
+    for (i = 0; i < 33; i++) {
+        (void) ngx_eb_checkpoint_tick(cps[i]);
+    }
+
+    (void) ngx_eb_checkpoint_tick(a);
+    lines = shim_log_lines;
+
+    for (i = 0; i < 10; i++) {
+        (void) ngx_eb_checkpoint_tick(a);
+        (void) claim(a, 1, 3, 1);
+    }
+
+    ok(shim_log_lines == lines, "a worker without a slot logs %d lines more",
+       (int) (shim_log_lines - lines));
+    wipe();
+}
+
+
+/* marks that have not moved yet are flushed as often as all others */
+
+static void
+both_synced(void)
+{
+    char                  file[400];
+    uint32_t              t;
+    ngx_uint_t            i, found;
+    struct stat           st;
+    ngx_eb_checkpoint_t  *a;
+
+    wipe();
+    a = opened();
+    t = token(a);
+    (void) claim(a, 1, 3, t);
+    conf.size = LARGE;
+    (void) opened();
+    (void) commit(a, 1, 3, 3, t);
+
+    (void) snprintf(file, sizeof(file), "%s.prev", path);
+    (void) stat(file, &st);
+
+    nsynced = 0;
+    flush(a);
+    found = 0;
+
+    for (i = 0; i < nsynced; i++) {
+        found += (synced[i] == st.st_ino);
+    }
+
+    ok(found == 1 && nsynced == 2, "both files are flushed");
     wipe();
 }
 
@@ -2220,6 +2596,13 @@ main(void)
     cannot_follow();
     in_the_way();
     lost();
+    scarce();
+    taken();
+    halted();
+    ends_of_passes();
+    passes();
+    crowd();
+    both_synced();
     names();
     versions();
     clocks();
