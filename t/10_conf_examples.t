@@ -204,6 +204,7 @@ sub place {
     if ($path =~ m,^/etc/, && !-e $file) {
         open my $fh, '>', $file or die "open $file: $!\n";
         print $fh "sender:secret\n" if $path =~ m,/(?:keys|secrets)\b,;
+        print $fh "secret\n" if $path =~ m,[-.]secret$,;
         close $fh;
         chmod 0640, $file;
     }

@@ -8,6 +8,7 @@
 
 #include "ngx_http_eventbridge_module.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_genesys.h"
 
 
 static ngx_http_eventbridge_zone_t *ngx_http_eventbridge_zone_get(
@@ -57,6 +58,10 @@ ngx_http_eventbridge_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&emcf->audits, cf->pool, 2,
                           sizeof(ngx_eb_audit_t *))
+           != NGX_OK
+        || ngx_array_init(&emcf->organisations, cf->pool, 1, sizeof(void *))
+           != NGX_OK
+        || ngx_array_init(&emcf->controls, cf->pool, 1, sizeof(void *))
            != NGX_OK
         || ngx_array_init(&emcf->auth_lines, cf->pool, 2, sizeof(void *))
            != NGX_OK)
@@ -224,7 +229,8 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_ptr_value(conf->audit, prev->audit, NULL);
 
     if (ngx_http_eventbridge_merge_headers(cf, prev, conf) != NGX_OK
-        || ngx_http_eventbridge_merge_dead(cf, prev, conf) != NGX_OK)
+        || ngx_http_eventbridge_merge_dead(cf, prev, conf) != NGX_OK
+        || ngx_http_eventbridge_genesys_merge(cf, prev, conf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }

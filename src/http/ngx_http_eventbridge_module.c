@@ -9,6 +9,7 @@
 #include "ngx_http_eventbridge_module.h"
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_genesys.h"
 
 
 static ngx_int_t ngx_http_eventbridge_preconfiguration(ngx_conf_t *cf);
@@ -63,6 +64,16 @@ static ngx_http_eventbridge_bounds_t  ngx_http_eventbridge_depth_bounds = {
 static ngx_http_eventbridge_bounds_t  ngx_http_eventbridge_timeout_bounds = {
     1, 3600 * 1000, 1, "from 1ms to 1h is expected"
 };
+
+
+static ngx_http_eventbridge_control_e  ngx_http_eventbridge_subscriptions =
+    NGX_HTTP_EVENTBRIDGE_SUBSCRIPTIONS;
+
+static ngx_http_eventbridge_control_e  ngx_http_eventbridge_retention =
+    NGX_HTTP_EVENTBRIDGE_RETENTION;
+
+static ngx_http_eventbridge_control_e  ngx_http_eventbridge_filters =
+    NGX_HTTP_EVENTBRIDGE_FILTERS;
 
 
 static ngx_command_t  ngx_http_eventbridge_commands[] = {
@@ -242,6 +253,48 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       0,
       NULL },
 
+    { ngx_string("eventbridge_genesys"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_genesys,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_genesys_pass"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
+      ngx_http_eventbridge_genesys_pass,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_genesys_subscriptions"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_control_location,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      &ngx_http_eventbridge_subscriptions },
+
+    { ngx_string("eventbridge_genesys_retention"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_control_location,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      &ngx_http_eventbridge_retention },
+
+    { ngx_string("eventbridge_genesys_filters"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_control_location,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      &ngx_http_eventbridge_filters },
+
+    { ngx_string("eventbridge_retention_cost"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
+      ngx_http_eventbridge_retention_cost,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -397,7 +450,8 @@ ngx_http_eventbridge_ours(ngx_http_handler_pt handler)
            || handler == ngx_http_eventbridge_metrics_handler
            || handler == ngx_http_eventbridge_health_handler
            || handler == ngx_http_eventbridge_explain_handler
-           || handler == ngx_http_eventbridge_replay_handler;
+           || handler == ngx_http_eventbridge_replay_handler
+           || handler == ngx_http_eventbridge_control_handler;
 }
 
 

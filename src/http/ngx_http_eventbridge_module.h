@@ -128,6 +128,11 @@ typedef struct ngx_http_eventbridge_rate_s    ngx_http_eventbridge_rate_t;
 typedef struct ngx_http_eventbridge_bucket_s  ngx_http_eventbridge_bucket_t;
 
 
+/* of the Genesys side: ngx_http_eventbridge_genesys.h */
+typedef struct ngx_http_eventbridge_control_s  ngx_http_eventbridge_control_t;
+typedef struct ngx_http_eventbridge_cost_s     ngx_http_eventbridge_cost_t;
+
+
 /* an ingest location, complete: made after all merging */
 
 typedef struct {
@@ -199,6 +204,10 @@ struct ngx_http_eventbridge_loc_conf_s {
     time_t                    unavailable_after;
     ngx_http_eventbridge_auths_t   *auth;   /* NULL: nothing is said */
     ngx_uint_t                control_protected;
+    ngx_array_t              *passes;       /* eventbridge_genesys_pass */
+    ngx_http_eventbridge_control_t  *control;   /* NULL: it is none */
+    ngx_http_eventbridge_cost_t     *cost;  /* of retention; NULL: nothing is
+                                               said */
 };
 
 
@@ -245,6 +254,9 @@ typedef struct {
     ngx_array_t               logs;         /* ngx_eb_log_t * */
     ngx_array_t               outages;      /* logs replayed by a worker */
     ngx_array_t               auth_lines;   /* all eventbridge_auth */
+    ngx_array_t               organisations;
+    ngx_array_t               controls;
+    ngx_fd_t                  lock;         /* of leases */
     ngx_uint_t                ndestinations;
     ngx_str_t                 stats_file;
     ngx_eb_stats_t           *stats;        /* NULL under nginx -t */
@@ -498,6 +510,15 @@ char *ngx_http_eventbridge_refuse(ngx_conf_t *cf, ngx_str_t *parameter,
 
 ngx_int_t ngx_http_eventbridge_setup(ngx_conf_t *cf);
 ngx_int_t ngx_http_eventbridge_init_module(ngx_cycle_t *cycle);
+
+/*
+ * The location that a subrequest with this URI gets, or NULL; and what it must
+ * not do to us, or let an answer do.
+ */
+ngx_http_core_loc_conf_t *ngx_http_eventbridge_find_location(
+    ngx_http_core_srv_conf_t *cscf, ngx_str_t *uri);
+void ngx_http_eventbridge_harden(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf);
 
 /* ngx_http_eventbridge_worker.c: what runs beside requests */
 

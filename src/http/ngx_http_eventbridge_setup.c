@@ -10,6 +10,8 @@
 #include "ngx_http_eventbridge_module.h"
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_genesys.h"
+#include "ngx_eb_lease.h"
 
 
 /* room for two labels of 256 bytes and two of 64, escaped */
@@ -44,14 +46,12 @@ static ngx_int_t ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
     ngx_http_eventbridge_place_t *place,
     ngx_http_eventbridge_ingest_t *ingest, const char *directive,
     ngx_str_t *uri, u_char *file, ngx_uint_t line);
-static ngx_http_core_loc_conf_t *ngx_http_eventbridge_find_location(
-    ngx_http_core_srv_conf_t *cscf, ngx_str_t *uri);
 static ngx_http_core_loc_conf_t *ngx_http_eventbridge_find_static(
     ngx_http_location_tree_node_t *node, ngx_str_t *uri);
+static ngx_int_t ngx_http_eventbridge_init_lock(ngx_cycle_t *cycle,
+    ngx_http_eventbridge_main_conf_t *emcf);
 static ngx_int_t ngx_http_eventbridge_zone_add(ngx_conf_t *cf,
     ngx_http_eventbridge_zone_t *zone, ngx_str_t *uri);
-static void ngx_http_eventbridge_harden(ngx_conf_t *cf,
-    ngx_http_core_loc_conf_t *clcf);
 
 
 ngx_int_t
@@ -68,7 +68,7 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
     emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
 
     if (emcf->places.nelts == 0 && emcf->zones.nelts == 0
-        && !emcf->observed)
+        && emcf->organisations.nelts == 0 && !emcf->observed)
     {
         return NGX_OK;
     }
@@ -122,7 +122,9 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
         }
     }
 
-    if (ngx_http_eventbridge_setup_zones(cf, emcf) != NGX_OK) {
+    if (ngx_http_eventbridge_setup_zones(cf, emcf) != NGX_OK
+        || ngx_http_eventbridge_genesys_setup(cf, emcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -782,7 +784,7 @@ ngx_http_eventbridge_zone_add(ngx_conf_t *cf,
  * none: a misspelled destination would vanish in it.
  */
 
-static ngx_http_core_loc_conf_t *
+ngx_http_core_loc_conf_t *
 ngx_http_eventbridge_find_location(ngx_http_core_srv_conf_t *cscf,
     ngx_str_t *uri)
 {
@@ -905,7 +907,7 @@ ngx_http_eventbridge_find_static(ngx_http_location_tree_node_t *node,
  * ngx_http_upstream_conf_t.
  */
 
-static void
+void
 ngx_http_eventbridge_harden(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
 {
     static const char  *names[] = {
@@ -947,6 +949,46 @@ ngx_http_eventbridge_harden(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
 }
 
 
+/* the file of leases stands beside that of the metrics */
+
+static ngx_int_t
+ngx_http_eventbridge_init_lock(ngx_cycle_t *cycle,
+    ngx_http_eventbridge_main_conf_t *emcf)
+{
+    ngx_str_t                 path;
+    ngx_pool_cleanup_t       *cln;
+    ngx_pool_cleanup_file_t  *file;
+
+    if (emcf->organisations.nelts == 0) {
+        return NGX_OK;
+    }
+
+    path.len = emcf->stats_file.len + sizeof(".lock") - 1;
+    path.data = ngx_pnalloc(cycle->pool, path.len + 1);
+    cln = ngx_pool_cleanup_add(cycle->pool, sizeof(ngx_pool_cleanup_file_t));
+
+    if (path.data == NULL || cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(path.data, "%V.lock%Z", &emcf->stats_file);
+
+    emcf->lock = ngx_eb_lease_open(&path, cycle->log);
+    if (emcf->lock == NGX_INVALID_FILE) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_pool_cleanup_file;
+
+    file = cln->data;
+    file->fd = emcf->lock;
+    file->name = path.data;
+    file->log = cycle->log;
+
+    return NGX_OK;
+}
+
+
 /* the new cycle is accepted: its destinations get their bits */
 
 ngx_int_t
@@ -981,6 +1023,10 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
 
     if (ngx_test_config) {
         return NGX_OK;
+    }
+
+    if (ngx_http_eventbridge_init_lock(cycle, emcf) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);

@@ -6,7 +6,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_genesys.h"
 
 
 static ngx_int_t ngx_http_eventbridge_variable_result(ngx_http_request_t *r,
@@ -22,6 +22,8 @@ static ngx_int_t ngx_http_eventbridge_variable_route(ngx_http_request_t *r,
 static ngx_int_t ngx_http_eventbridge_variable_count(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_eventbridge_variable_client(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_eventbridge_variable_bearer(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static void ngx_http_eventbridge_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
@@ -75,6 +77,11 @@ static ngx_http_variable_t  ngx_http_eventbridge_vars[] = {
 
     { ngx_string("eventbridge_client_addr"), NULL,
       ngx_http_eventbridge_variable_client, 0, 0, 0 },
+
+    /* of a request to the API of Genesys Cloud */
+
+    { ngx_string("eventbridge_bearer"), NULL,
+      ngx_http_eventbridge_variable_bearer, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
       ngx_http_null_variable
 };
@@ -252,6 +259,25 @@ ngx_http_eventbridge_variable_client(ngx_http_request_t *r,
     }
 
     ngx_http_eventbridge_variable_set(v, &send->job->facts.addr_text);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_variable_bearer(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t  *value;
+
+    value = ngx_http_eventbridge_api_bearer(r);
+
+    if (value == NULL) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    ngx_http_eventbridge_variable_set(v, value);
 
     return NGX_OK;
 }

@@ -10,6 +10,8 @@
 #include "ngx_http_eventbridge_module.h"
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_genesys.h"
+#include "ngx_eb_client.h"
 #include <openssl/rand.h>
 
 #if (NGX_THREADS)
@@ -73,6 +75,10 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_eventbridge_auth_init_process(cycle);
+
+    if (ngx_http_eventbridge_oauth_init_process(cycle, emcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     zones = emcf->zones.elts;
 
@@ -403,6 +409,9 @@ ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
     if (emcf == NULL || emcf->worker == NULL) {
         return;
     }
+
+    ngx_http_eventbridge_oauth_exit_process(emcf);
+    ngx_eb_client_exit();
 
     audits = emcf->audits.elts;
 

@@ -110,6 +110,9 @@ static ngx_int_t ngx_eb_audit_post(ngx_eb_audit_t *audit,
 static void ngx_eb_audit_thread(void *data, ngx_log_t *log);
 static void ngx_eb_audit_complete(ngx_event_t *ev);
 #endif
+static ngx_eb_audit_buf_t *ngx_eb_audit_room(ngx_eb_audit_t *audit);
+static void ngx_eb_audit_added(ngx_eb_audit_t *audit, ngx_eb_audit_buf_t *buf,
+    size_t len);
 static void ngx_eb_audit_write_buf(ngx_eb_audit_t *audit,
     ngx_eb_audit_buf_t *buf);
 static void ngx_eb_audit_write_part(ngx_eb_audit_t *audit,
@@ -345,22 +348,10 @@ ngx_eb_audit_write(ngx_eb_audit_t *audit, ngx_eb_audit_record_t *record)
     size_t               len;
     ngx_eb_audit_buf_t  *buf;
 
-    if (!audit->started) {
+    buf = ngx_eb_audit_room(audit);
+
+    if (buf == NULL) {
         return;
-    }
-
-    buf = &audit->bufs[audit->active];
-
-    if (buf->end - buf->pos < NGX_EB_AUDIT_LINE) {
-
-        ngx_eb_audit_hand_over(audit);
-
-        buf = &audit->bufs[audit->active];
-
-        if (buf->end - buf->pos < NGX_EB_AUDIT_LINE) {
-            ngx_eb_audit_count(audit, NGX_EB_STATS_N_AUDIT_DROPPED, 1);
-            return;
-        }
     }
 
     len = ngx_eb_audit_line(buf->pos, NGX_EB_AUDIT_LINE, record,
@@ -373,10 +364,71 @@ ngx_eb_audit_write(ngx_eb_audit_t *audit, ngx_eb_audit_record_t *record)
         len = ngx_eb_audit_line(buf->pos, NGX_EB_AUDIT_LINE, record,
                                 NGX_EB_AUDIT_LONG_TIGHT,
                                 NGX_EB_AUDIT_SHORT_TIGHT);
-        if (len == 0) {
+    }
+
+    ngx_eb_audit_added(audit, buf, len);
+}
+
+
+void
+ngx_eb_audit_text(ngx_eb_audit_t *audit, ngx_str_t *text)
+{
+    size_t               len;
+    ngx_eb_audit_buf_t  *buf;
+
+    buf = ngx_eb_audit_room(audit);
+
+    if (buf == NULL) {
+        return;
+    }
+
+    len = 0;
+
+    if (text->len < NGX_EB_AUDIT_LINE) {
+        len = ngx_sprintf(buf->pos, "%V\n", text) - buf->pos;
+    }
+
+    ngx_eb_audit_added(audit, buf, len);
+}
+
+
+/* a buffer that a line fits into, or NULL: it is dropped */
+
+static ngx_eb_audit_buf_t *
+ngx_eb_audit_room(ngx_eb_audit_t *audit)
+{
+    ngx_eb_audit_buf_t  *buf;
+
+    if (!audit->started) {
+        return NULL;
+    }
+
+    buf = &audit->bufs[audit->active];
+
+    if (buf->end - buf->pos < NGX_EB_AUDIT_LINE) {
+
+        ngx_eb_audit_hand_over(audit);
+
+        buf = &audit->bufs[audit->active];
+
+        if (buf->end - buf->pos < NGX_EB_AUDIT_LINE) {
             ngx_eb_audit_count(audit, NGX_EB_STATS_N_AUDIT_DROPPED, 1);
-            return;
+            return NULL;
         }
+    }
+
+    return buf;
+}
+
+
+/* a line of this length was written there; 0: it was too long */
+
+static void
+ngx_eb_audit_added(ngx_eb_audit_t *audit, ngx_eb_audit_buf_t *buf, size_t len)
+{
+    if (len == 0) {
+        ngx_eb_audit_count(audit, NGX_EB_STATS_N_AUDIT_DROPPED, 1);
+        return;
     }
 
     buf->pos += len;

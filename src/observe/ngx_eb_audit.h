@@ -73,6 +73,9 @@ ngx_int_t ngx_eb_audit_start(ngx_eb_audit_t *audit, ngx_cycle_t *cycle,
 /* worker: adds one line, never blocks, never fails (it counts) */
 void ngx_eb_audit_write(ngx_eb_audit_t *audit, ngx_eb_audit_record_t *record);
 
+/* the same with a whole JSON object, on one line, of less than 4 KB */
+void ngx_eb_audit_text(ngx_eb_audit_t *audit, ngx_str_t *text);
+
 /* worker, exit_process: what is buffered is written, synchronously */
 void ngx_eb_audit_stop(ngx_eb_audit_t *audit);
 

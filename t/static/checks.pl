@@ -27,10 +27,11 @@ our @TOP = qw{ config src t bench conf.examples docs debian Makefile README.md
 our %LAYERS = (
     wire => [ qw/ wire / ],
     route => [ qw/ wire route / ],
+    genesys => [ qw/ wire route genesys / ],
     checkpoint => [ qw/ wire checkpoint / ],
     runtime => [ qw/ wire checkpoint runtime / ],
     observe => [ qw/ wire observe / ],
-    http => [ qw/ wire route checkpoint runtime observe http / ],
+    http => [ qw/ wire route genesys checkpoint runtime observe http / ],
 );
 
 our %CHECKS = (

@@ -7,7 +7,7 @@
 set -eu
 
 run="gcc g++ make curl nginx nginx-dev libpcre2-dev libssl-dev zlib1g-dev
-     libsimdjson-dev libxxhash-dev"
+     libsimdjson-dev libxxhash-dev libcurl4-openssl-dev"
 
 # libclang-rt-dev has the run time of the sanitizers and of libFuzzer
 test="$run perl openssl clang libclang-rt-dev"

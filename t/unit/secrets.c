@@ -495,7 +495,7 @@ single(void)
     ngx_str_t         *value;
     ngx_eb_secrets_t  *s;
 
-    static const char  *bad[] = { "", " \n\t\r\n", "a\nb", "a\x7f" "b" };
+    static const char  *bad[] = { "", " \n\t\r\n", "a\nb", "a\177b" };
 
     ngx_uint_t         i;
 

@@ -796,6 +796,127 @@ ngx_hex_dump(u_char *dst, u_char *src, size_t len)
 }
 
 
+void
+ngx_explicit_memzero(void *buf, size_t n)
+{
+    explicit_bzero(buf, n);
+}
+
+
+u_char *
+ngx_strlcasestrn(u_char *s1, u_char *last, u_char *s2, size_t n)
+{
+    /* n is one less than the length of s2 */
+
+    for ( /* void */ ; last - s1 > (ssize_t) n; s1++) {
+        if (ngx_strncasecmp(s1, s2, n + 1) == 0) {
+            return s1;
+        }
+    }
+
+    return NULL;
+}
+
+
+void
+ngx_encode_base64(ngx_str_t *dst, ngx_str_t *src)
+{
+    static const char  digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "abcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    u_char    *p;
+    size_t     i, n;
+    uint32_t   bits;
+
+    p = dst->data;
+
+    for (i = 0; i < src->len; i += 3) {
+        n = ngx_min(src->len - i, 3);
+
+        bits = (uint32_t) src->data[i] << 16;
+        bits |= (n > 1) ? (uint32_t) src->data[i + 1] << 8 : 0;
+        bits |= (n > 2) ? src->data[i + 2] : 0;
+
+        *p++ = digits[bits >> 18];
+        *p++ = digits[bits >> 12 & 63];
+        *p++ = (n > 1) ? digits[bits >> 6 & 63] : '=';
+        *p++ = (n > 2) ? digits[bits & 63] : '=';
+    }
+
+    dst->len = p - dst->data;
+}
+
+
+/* of the types of nginx only NGX_ESCAPE_URI_COMPONENT: all but unreserved */
+
+uintptr_t
+ngx_escape_uri(u_char *dst, u_char *src, size_t size, ngx_uint_t type)
+{
+    size_t      i;
+    ngx_uint_t  n;
+
+    if (type != NGX_ESCAPE_URI_COMPONENT) {
+        abort();
+    }
+
+    n = 0;
+
+    for (i = 0; i < size; i++) {
+
+        if (isascii(src[i]) && (isalnum(src[i]) || strchr("-._~", src[i]))
+            && src[i])
+        {
+            if (dst) {
+                *dst++ = src[i];
+            }
+
+            continue;
+        }
+
+        n++;
+
+        if (dst) {
+            dst = ngx_sprintf(dst, "%%%02Xi", (ngx_int_t) src[i]);
+        }
+    }
+
+    return dst ? (uintptr_t) dst : n;
+}
+
+
+time_t
+ngx_parse_http_time(u_char *value, size_t len)
+{
+    static const char  *formats[] = {
+        "%a, %d %b %Y %T GMT",      /* RFC 7231 */
+        "%A, %d-%b-%y %T GMT",      /* RFC 850 */
+        "%a %b %d %T %Y"            /* asctime() */
+    };
+
+    char        text[64], *end;
+    struct tm   tm;
+    ngx_uint_t  i;
+
+    if (len >= sizeof(text)) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(text, value, len);
+    text[len] = '\0';
+
+    for (i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        ngx_memzero(&tm, sizeof(struct tm));
+        end = strptime(text, formats[i], &tm);
+
+        if (end == text + len) {
+            return timegm(&tm);
+        }
+    }
+
+    return NGX_ERROR;
+}
+
+
 uint32_t
 ngx_utf8_decode(u_char **p, size_t n)
 {
@@ -940,7 +1061,8 @@ is_str(ngx_str_t *got, const char *expected, const char *fmt, ...)
     ngx_uint_t  cond;
 
     len = strlen(expected);
-    cond = (got->len == len && memcmp(got->data, expected, len) == 0);
+    cond = (got->len == len
+            && (len == 0 || memcmp(got->data, expected, len) == 0));
 
     va_start(args, fmt);
     cond = shim_result(cond, fmt, args);

@@ -1,0 +1,855 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * An operation at the API of Genesys Cloud that a client waits for: its
+ * requests go as subrequests of a carrier, so that nginx's upstreams, TLS and
+ * connections serve them, and so that the operation ends as it should when
+ * the client has left.
+ */
+
+
+#include "ngx_http_eventbridge_genesys.h"
+
+
+/* bound of the first wait before a request is sent again, ms */
+#define NGX_HTTP_EVENTBRIDGE_API_BASE  250
+
+
+/* who sends one request */
+
+typedef struct {
+    ngx_http_eventbridge_sub_t        sub;      /* the first, see there */
+    ngx_http_eventbridge_api_t       *api;
+    ngx_http_eventbridge_carrier_t   *carrier;
+    ngx_eb_genesys_reply_t            reply;
+    size_t                            room;     /* of reply.body */
+    unsigned                          headed:1;
+    unsigned                          large:1;
+    unsigned                          done:1;
+    unsigned                          seen:1;
+} ngx_http_eventbridge_call_t;
+
+
+struct ngx_http_eventbridge_api_s {
+    /* debug builds take a timer's data for a connection and log its fd */
+    void                             *unused[3];
+    ngx_socket_t                      fd;
+
+    ngx_pool_t                       *pool;
+    ngx_log_t                        *log;
+    ngx_http_eventbridge_control_t   *control;
+    ngx_http_eventbridge_facts_t      facts;
+
+    ngx_eb_genesys_op_t               op;
+    ngx_eb_genesys_request_t          request;
+    ngx_eb_genesys_retry_policy_t     policy;
+    ngx_eb_genesys_retry_t            retry;
+    ngx_http_eventbridge_bearer_t     bearer;
+    ngx_str_t                         authorization;
+    ngx_http_eventbridge_call_t      *call;     /* that runs, or has ended */
+
+    ngx_event_t                       wake;     /* posted: look at it */
+    ngx_event_t                       timer;    /* a delay, or a deadline */
+    ngx_msec_t                        start;
+
+    void                            (*done)(ngx_http_eventbridge_api_t *api,
+        void *data, ngx_int_t rc);
+    void                             *data;
+
+    unsigned                          cut:1;    /* by the worker's end */
+};
+
+
+static void ngx_http_eventbridge_api_step(ngx_http_eventbridge_api_t *api,
+    ngx_eb_genesys_reply_t *reply);
+static void ngx_http_eventbridge_api_send(ngx_http_eventbridge_api_t *api);
+static void ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api);
+static void ngx_http_eventbridge_api_no_answer(
+    ngx_http_eventbridge_api_t *api, const char *why, ngx_str_t *more);
+static ngx_int_t ngx_http_eventbridge_call_start(
+    ngx_http_eventbridge_call_t *call);
+static ngx_int_t ngx_http_eventbridge_call_uri(
+    ngx_http_eventbridge_call_t *call, ngx_str_t *uri, ngx_str_t *args);
+static ngx_int_t ngx_http_eventbridge_call_request(
+    ngx_http_eventbridge_call_t *call, ngx_http_request_t *sr,
+    ngx_str_t *args);
+static void ngx_http_eventbridge_call_header(ngx_http_eventbridge_sub_t *sub,
+    ngx_http_request_t *r, ngx_uint_t inside);
+static void ngx_http_eventbridge_call_copy(ngx_http_eventbridge_call_t *call,
+    ngx_http_request_t *r, const char *name, ngx_str_t *value);
+static void ngx_http_eventbridge_call_body(ngx_http_eventbridge_sub_t *sub,
+    ngx_http_request_t *r, ngx_chain_t *in);
+static void ngx_http_eventbridge_call_end(ngx_http_eventbridge_sub_t *sub,
+    ngx_http_request_t *r, ngx_int_t rc);
+static void ngx_http_eventbridge_call_cut(
+    ngx_http_eventbridge_carrier_t *carrier);
+static void ngx_http_eventbridge_api_wake(ngx_event_t *ev);
+static void ngx_http_eventbridge_api_timer(ngx_event_t *ev);
+static void ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api);
+static void ngx_http_eventbridge_api_token(void *data);
+static void ngx_http_eventbridge_api_finish(ngx_http_eventbridge_api_t *api,
+    ngx_int_t rc);
+
+
+static ngx_str_t  ngx_http_eventbridge_api_json =
+    ngx_string("application/json");
+
+
+ngx_http_eventbridge_api_t *
+ngx_http_eventbridge_api_create(ngx_http_eventbridge_control_t *control,
+    ngx_http_request_t *r)
+{
+    ngx_log_t                         *log;
+    ngx_pool_t                        *pool;
+    ngx_http_eventbridge_api_t        *api;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
+    log = ngx_cycle->log;
+
+    pool = ngx_create_pool(4096, log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    api = ngx_pcalloc(pool, sizeof(ngx_http_eventbridge_api_t));
+    if (api == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    api->pool = pool;
+    api->log = log;
+    api->control = control;
+    api->fd = (ngx_socket_t) -1;
+    api->start = ngx_current_msec;
+
+    api->op.pool = pool;
+    api->op.log = log;
+
+    api->wake.handler = ngx_http_eventbridge_api_wake;
+    api->wake.data = api;
+    api->wake.log = log;
+
+    api->timer.handler = ngx_http_eventbridge_api_timer;
+    api->timer.data = api;
+    api->timer.log = log;
+
+    api->bearer.handler = ngx_http_eventbridge_api_token;
+    api->bearer.data = api;
+
+    /* "Bearer ", and then what token_get() has copied */
+
+    api->authorization.data = ngx_pnalloc(pool, sizeof("Bearer ") - 1
+                                                + NGX_HTTP_EVENTBRIDGE_TOKEN);
+
+    if (api->authorization.data == NULL
+        || ngx_http_eventbridge_facts(&api->facts, pool, emcf, r) != NGX_OK)
+    {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    api->bearer.token.data = ngx_cpymem(api->authorization.data, "Bearer ",
+                                        sizeof("Bearer ") - 1);
+    return api;
+}
+
+
+ngx_eb_genesys_op_t *
+ngx_http_eventbridge_api_op(ngx_http_eventbridge_api_t *api)
+{
+    return &api->op;
+}
+
+
+ngx_http_eventbridge_facts_t *
+ngx_http_eventbridge_api_facts(ngx_http_eventbridge_api_t *api)
+{
+    return &api->facts;
+}
+
+
+ngx_msec_t
+ngx_http_eventbridge_api_elapsed(ngx_http_eventbridge_api_t *api)
+{
+    return ngx_current_msec - api->start;
+}
+
+
+void
+ngx_http_eventbridge_api_run(ngx_http_eventbridge_api_t *api,
+    void (*done)(ngx_http_eventbridge_api_t *api, void *data, ngx_int_t rc),
+    void *data)
+{
+    api->done = done;
+    api->data = data;
+
+    /* from the event loop, as everything that follows */
+
+    ngx_post_event(&api->wake, &ngx_posted_events);
+}
+
+
+void
+ngx_http_eventbridge_api_destroy(ngx_http_eventbridge_api_t *api)
+{
+    ngx_http_eventbridge_token_leave(&api->bearer);
+
+    if (api->call && api->call->carrier) {
+        ngx_http_eventbridge_carrier_free(api->call->carrier);
+    }
+
+    if (api->timer.timer_set) {
+        ngx_del_timer(&api->timer);
+    }
+
+    if (api->wake.posted) {
+        ngx_delete_posted_event(&api->wake);
+    }
+
+    ngx_explicit_memzero(api->authorization.data,
+                         sizeof("Bearer ") - 1 + NGX_HTTP_EVENTBRIDGE_TOKEN);
+
+    ngx_destroy_pool(api->pool);
+}
+
+
+ngx_str_t *
+ngx_http_eventbridge_api_bearer(ngx_http_request_t *r)
+{
+    ngx_http_eventbridge_sub_t  *sub;
+
+    sub = ngx_http_eventbridge_request_sub(r);
+
+    if (sub == NULL || sub->end != ngx_http_eventbridge_call_end) {
+        return NULL;
+    }
+
+    return &((ngx_http_eventbridge_call_t *) sub)->api->authorization;
+}
+
+
+/* what the operation wants next */
+
+static void
+ngx_http_eventbridge_api_step(ngx_http_eventbridge_api_t *api,
+    ngx_eb_genesys_reply_t *reply)
+{
+    ngx_int_t                    rc;
+    ngx_http_eventbridge_org_t  *org;
+
+    org = api->control->org;
+
+    ngx_memzero(&api->request, sizeof(ngx_eb_genesys_request_t));
+
+    rc = api->op.step(&api->op, reply, &api->request);
+
+    if (rc != NGX_AGAIN) {
+        ngx_http_eventbridge_api_finish(api, (rc == NGX_DONE) ? NGX_OK : rc);
+        return;
+    }
+
+    /* each request has its tries, and all of them share the time */
+
+    api->policy.tries = org->retries + 1;
+    api->policy.base = NGX_HTTP_EVENTBRIDGE_API_BASE;
+    api->policy.cap = org->retry_cap;
+    api->policy.deadline = org->timeout;
+
+    ngx_memzero(&api->retry, sizeof(ngx_eb_genesys_retry_t));
+    api->retry.started = api->start;
+
+    if (api->request.delay) {
+        ngx_add_timer(&api->timer, api->request.delay);
+        return;
+    }
+
+    ngx_http_eventbridge_api_send(api);
+}
+
+
+/* a request goes out as soon as there is a token for it */
+
+static void
+ngx_http_eventbridge_api_send(ngx_http_eventbridge_api_t *api)
+{
+    ngx_msec_t  elapsed, left;
+
+    if (api->cut) {
+        ngx_http_eventbridge_api_no_answer(api, "the server is shutting down",
+                                           NULL);
+        return;
+    }
+
+    switch (ngx_http_eventbridge_token_get(api->control->org, &api->bearer)) {
+
+    case NGX_OK:
+        ngx_http_eventbridge_api_call(api);
+        return;
+
+    case NGX_DECLINED:
+        ngx_http_eventbridge_api_no_answer(api, "there is no token: ",
+                                           &api->bearer.why);
+        return;
+    }
+
+    /* no longer than the operation may take */
+
+    elapsed = ngx_current_msec - api->start;
+    left = (elapsed < api->control->org->timeout)
+           ? api->control->org->timeout - elapsed : 1;
+
+    ngx_add_timer(&api->timer, left);
+}
+
+
+static void
+ngx_http_eventbridge_api_token(void *data)
+{
+    ngx_http_eventbridge_api_t *api = data;
+
+    if (api->timer.timer_set) {
+        ngx_del_timer(&api->timer);
+    }
+
+    if (api->bearer.rc == NGX_OK) {
+        ngx_http_eventbridge_api_call(api);
+
+    } else {
+        ngx_http_eventbridge_api_no_answer(api, "there is no token: ",
+                                           &api->bearer.why);
+    }
+}
+
+
+static void
+ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api)
+{
+    ngx_http_eventbridge_call_t  *call;
+
+    call = ngx_pcalloc(api->pool, sizeof(ngx_http_eventbridge_call_t));
+    if (call == NULL) {
+        ngx_http_eventbridge_api_finish(api, NGX_ERROR);
+        return;
+    }
+
+    call->api = api;
+    api->call = call;
+    api->authorization.len = sizeof("Bearer ") - 1 + api->bearer.token.len;
+
+    if (ngx_http_eventbridge_call_start(call) != NGX_OK) {
+        call->done = 1;
+        call->reply.unsent = 1;
+        ngx_str_set(&call->reply.error,
+                    "no memory or no connection is left in this worker");
+        ngx_post_event(&api->wake, &ngx_posted_events);
+    }
+}
+
+
+/* the operation is told that there is no answer, and will not be one */
+
+static void
+ngx_http_eventbridge_api_no_answer(ngx_http_eventbridge_api_t *api,
+    const char *why, ngx_str_t *more)
+{
+    u_char                  *p;
+    size_t                   len;
+    ngx_eb_genesys_reply_t   reply;
+
+    ngx_memzero(&reply, sizeof(ngx_eb_genesys_reply_t));
+
+    len = ngx_strlen(why);
+
+    p = ngx_pnalloc(api->pool, len + (more ? more->len : 0));
+    if (p == NULL) {
+        ngx_http_eventbridge_api_finish(api, NGX_ERROR);
+        return;
+    }
+
+    reply.error.data = p;
+    p = ngx_cpymem(p, why, len);
+
+    if (more) {
+        p = ngx_cpymem(p, more->data, more->len);
+    }
+
+    reply.error.len = p - reply.error.data;
+    reply.unsent = 1;
+
+    ngx_http_eventbridge_api_step(api, &reply);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_call_start(ngx_http_eventbridge_call_t *call)
+{
+    ngx_int_t                        rc;
+    ngx_str_t                        uri, args;
+    ngx_uint_t                       failed;
+    ngx_http_request_t              *sr;
+    ngx_http_eventbridge_api_t      *api;
+    ngx_http_eventbridge_carrier_t  *carrier;
+
+    api = call->api;
+
+    if (ngx_http_eventbridge_call_uri(call, &uri, &args) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    carrier = ngx_http_eventbridge_carrier_create(api->pool, api->log,
+                                                  api->control->cscf->ctx,
+                                                  &api->facts,
+                                                  &api->control->name);
+    if (carrier == NULL) {
+        return NGX_ERROR;
+    }
+
+    carrier->log.action = "calling the Genesys Cloud API";
+    carrier->cut = ngx_http_eventbridge_call_cut;
+    carrier->data = call;
+
+    /* at this level nginx logs whole headers, the token among them */
+
+    if (carrier->log.log_level > NGX_LOG_DEBUG) {
+        carrier->log.log_level = NGX_LOG_INFO;
+    }
+
+    call->carrier = carrier;
+    call->sub.clcf = api->control->pass;
+    call->sub.header = ngx_http_eventbridge_call_header;
+    call->sub.body = ngx_http_eventbridge_call_body;
+    call->sub.end = ngx_http_eventbridge_call_end;
+
+    rc = ngx_http_eventbridge_subrequest(carrier, &call->sub, &uri, &sr);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    failed = (rc != NGX_OK
+              || ngx_http_eventbridge_call_request(call, sr, &args) != NGX_OK);
+
+    ngx_http_eventbridge_sub_run(sr, failed);
+
+    return NGX_OK;
+}
+
+
+/* the location's URI and then the API's path, which needs no decoding */
+
+static ngx_int_t
+ngx_http_eventbridge_call_uri(ngx_http_eventbridge_call_t *call,
+    ngx_str_t *uri, ngx_str_t *args)
+{
+    u_char                      *p, *q;
+    ngx_str_t                   *prefix, path;
+    ngx_http_eventbridge_api_t  *api;
+
+    api = call->api;
+    path = api->request.uri;
+    prefix = &api->control->pass_uri;
+
+    ngx_str_null(args);
+
+    q = ngx_strlchr(path.data, path.data + path.len, '?');
+
+    if (q) {
+        args->data = q + 1;
+        args->len = path.data + path.len - args->data;
+        path.len = q - path.data;
+    }
+
+    p = ngx_pnalloc(api->pool, prefix->len + path.len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    uri->data = p;
+    p = ngx_cpymem(p, prefix->data, prefix->len);
+
+    /* nginx will encode what is not to be in a path */
+
+    q = path.data;
+    ngx_unescape_uri(&p, &q, path.len, 0);
+
+    uri->len = p - uri->data;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_call_request(ngx_http_eventbridge_call_t *call,
+    ngx_http_request_t *sr, ngx_str_t *args)
+{
+    ngx_buf_t                   *b;
+    ngx_str_t                   *value;
+    ngx_uint_t                   i;
+    ngx_http_request_body_t     *rb;
+    ngx_eb_genesys_request_t    *request;
+
+    static struct {
+        ngx_str_t                name;
+        ngx_uint_t               method;
+    } methods[] = {
+        { ngx_string("GET"), NGX_HTTP_GET },
+        { ngx_string("POST"), NGX_HTTP_POST },
+        { ngx_string("PUT"), NGX_HTTP_PUT },
+        { ngx_string("PATCH"), NGX_HTTP_PATCH },
+        { ngx_string("DELETE"), NGX_HTTP_DELETE }
+    };
+
+    request = &call->api->request;
+
+    sr->args = *args;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i == sizeof(methods) / sizeof(methods[0])) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_http_eventbridge_same(&request->method, &methods[i].name)) {
+            sr->method = methods[i].method;
+            sr->method_name = methods[i].name;
+            break;
+        }
+    }
+
+    if (ngx_http_eventbridge_header(sr, "Accept",
+                                    &ngx_http_eventbridge_api_json)
+        == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    value = &request->if_match;
+
+    if (value->len
+        && ngx_http_eventbridge_header(sr, "If-Match", value) == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    rb = ngx_pcalloc(sr->pool, sizeof(ngx_http_request_body_t));
+    if (rb == NULL) {
+        return NGX_ERROR;
+    }
+
+    sr->request_body = rb;
+
+    if (request->body.len == 0) {
+        return (sr->method == NGX_HTTP_GET) ? NGX_OK
+                                  : ngx_http_eventbridge_sub_length(sr, 0);
+    }
+
+    sr->headers_in.content_type = ngx_http_eventbridge_header(sr,
+                                                              "Content-Type",
+                                               &ngx_http_eventbridge_api_json);
+    rb->bufs = ngx_alloc_chain_link(sr->pool);
+    b = ngx_calloc_buf(sr->pool);
+
+    if (sr->headers_in.content_type == NULL || rb->bufs == NULL || b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = request->body.data;
+    b->last = b->pos + request->body.len;
+    b->start = b->pos;
+    b->end = b->last;
+    b->memory = 1;
+    b->last_buf = 1;
+
+    rb->bufs->buf = b;
+    rb->bufs->next = NULL;
+    rb->buf = b;
+
+    return ngx_http_eventbridge_sub_length(sr, request->body.len);
+}
+
+
+static void
+ngx_http_eventbridge_call_header(ngx_http_eventbridge_sub_t *sub,
+    ngx_http_request_t *r, ngx_uint_t inside)
+{
+    ngx_http_eventbridge_call_t *call = (ngx_http_eventbridge_call_t *) sub;
+
+    ngx_eb_genesys_reply_t  *reply;
+
+    if (call->done || call->headed) {
+        return;
+    }
+
+    call->headed = 1;
+    reply = &call->reply;
+
+    if (!inside) {
+        ngx_str_set(&reply->error, "the request was redirected inside nginx");
+        return;
+    }
+
+    if (r->upstream == NULL) {
+        ngx_str_set(&reply->error,
+                    "the location of \"eventbridge_genesys_pass\" did not "
+                    "pass the request on");
+        return;
+    }
+
+    reply->status = ngx_http_eventbridge_sub_status(r);
+
+    ngx_http_eventbridge_call_copy(call, r, "Retry-After",
+                                   &reply->retry_after);
+    ngx_http_eventbridge_call_copy(call, r, "ETag", &reply->etag);
+    ngx_http_eventbridge_call_copy(call, r, "ININ-Correlation-Id",
+                                   &reply->correlation_id);
+}
+
+
+/* out of memory it is as if there were no such header */
+
+static void
+ngx_http_eventbridge_call_copy(ngx_http_eventbridge_call_t *call,
+    ngx_http_request_t *r, const char *name, ngx_str_t *value)
+{
+    ngx_str_t  *header;
+
+    header = ngx_http_eventbridge_sub_header(r, name);
+
+    if (header
+        && ngx_http_eventbridge_copy(call->api->pool, value, header)
+           != NGX_OK)
+    {
+        ngx_str_null(value);
+    }
+}
+
+
+static void
+ngx_http_eventbridge_call_body(ngx_http_eventbridge_sub_t *sub,
+    ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_http_eventbridge_call_t *call = (ngx_http_eventbridge_call_t *) sub;
+
+    u_char     *p;
+    size_t      size, room;
+    ngx_str_t  *body;
+
+    body = &call->reply.body;
+
+    for ( /* void */ ; in; in = in->next) {
+
+        if (!ngx_buf_in_memory(in->buf) || call->large || call->done) {
+            continue;
+        }
+
+        size = in->buf->last - in->buf->pos;
+
+        if (size > NGX_EB_GENESYS_MAX_BODY - body->len) {
+
+            /* as if it ended here; the connection cannot be used again */
+
+            call->large = 1;
+            r->upstream->length = 0;
+            r->upstream->keepalive = 0;
+            continue;
+        }
+
+        if (body->len + size > call->room) {
+
+            room = ngx_max(2 * call->room, body->len + size);
+            room = ngx_max(room, 4096);
+
+            p = ngx_palloc(call->api->pool, room);
+            if (p == NULL) {
+                call->large = 1;
+                continue;
+            }
+
+            if (body->len) {
+                ngx_memcpy(p, body->data, body->len);
+            }
+
+            /* large blocks go back, small ones with the pool */
+
+            if (body->data) {
+                (void) ngx_pfree(call->api->pool, body->data);
+            }
+
+            body->data = p;
+            call->room = room;
+        }
+
+        if (size) {
+            ngx_memcpy(body->data + body->len, in->buf->pos, size);
+            body->len += size;
+        }
+    }
+}
+
+
+static void
+ngx_http_eventbridge_call_end(ngx_http_eventbridge_sub_t *sub,
+    ngx_http_request_t *r, ngx_int_t rc)
+{
+    ngx_http_eventbridge_call_t *call = (ngx_http_eventbridge_call_t *) sub;
+
+    ngx_eb_genesys_reply_t  *reply;
+
+    if (call->done) {
+        return;
+    }
+
+    call->done = 1;
+    sub->carrier->running--;
+    reply = &call->reply;
+
+    if (reply->status && (rc != NGX_OK || call->large)) {
+        reply->status = 0;
+
+        if (call->large) {
+            ngx_str_set(&reply->error, "the answer is too long");
+
+        } else {
+            ngx_str_set(&reply->error, "the answer was cut");
+        }
+    }
+
+    if (reply->status == 0 && reply->error.len == 0) {
+
+        reply->unsent = (r->upstream && !r->upstream->request_sent);
+
+        if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+            ngx_str_set(&reply->error, "no answer came in time");
+
+        } else {
+            ngx_str_set(&reply->error,
+                        "the connection could not be made, or broke");
+        }
+    }
+
+    ngx_post_event(&call->api->wake, &ngx_posted_events);
+}
+
+
+/* worker_shutdown_timeout has ended the subrequest */
+
+static void
+ngx_http_eventbridge_call_cut(ngx_http_eventbridge_carrier_t *carrier)
+{
+    ngx_http_eventbridge_call_t  *call;
+
+    call = carrier->data;
+    call->api->cut = 1;
+
+    if (!call->done) {
+        call->done = 1;
+        call->reply.status = 0;
+        ngx_str_set(&call->reply.error, "the server is shutting down");
+    }
+
+    ngx_post_event(&call->api->wake, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_eventbridge_api_wake(ngx_event_t *ev)
+{
+    ngx_http_eventbridge_api_t *api = ev->data;
+
+    if (api->call == NULL) {
+        ngx_http_eventbridge_api_step(api, NULL);
+        return;
+    }
+
+    if (api->call->done && !api->call->seen) {
+        api->call->seen = 1;
+        ngx_http_eventbridge_api_ended(api);
+    }
+}
+
+
+/* a delay is over, or the time to wait for a token */
+
+static void
+ngx_http_eventbridge_api_timer(ngx_event_t *ev)
+{
+    ngx_http_eventbridge_api_t *api = ev->data;
+
+    if (api->bearer.waiting) {
+        ngx_http_eventbridge_token_leave(&api->bearer);
+        ngx_http_eventbridge_api_no_answer(api,
+                                           "no token came in time", NULL);
+        return;
+    }
+
+    ngx_http_eventbridge_api_send(api);
+}
+
+
+/* an attempt has ended: again, or is that it? */
+
+static void
+ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
+{
+    ngx_eb_genesys_reply_t        reply;
+    ngx_eb_genesys_moment_t       moment;
+    ngx_eb_genesys_decision_t     decision;
+    ngx_http_eventbridge_call_t  *call;
+
+    call = api->call;
+
+    if (call->carrier) {
+        ngx_http_eventbridge_carrier_free(call->carrier);
+        call->carrier = NULL;
+    }
+
+    reply = call->reply;
+
+    if (api->cut) {
+        ngx_http_eventbridge_api_step(api, &reply);
+        return;
+    }
+
+    moment.msec = ngx_current_msec;
+    moment.sec = ngx_time();
+    moment.random = (ngx_uint_t) ngx_random();
+
+    ngx_eb_genesys_retry(&api->policy, &api->retry, &api->request, &reply,
+                         &moment, &decision);
+
+    switch (decision.what) {
+
+    case NGX_EB_GENESYS_RETRY_REFRESH:
+        ngx_http_eventbridge_token_refused(api->control->org,
+                                           api->bearer.number);
+        ngx_http_eventbridge_api_send(api);
+        return;
+
+    case NGX_EB_GENESYS_RETRY_AGAIN:
+        ngx_log_error(NGX_LOG_NOTICE, api->log, 0,
+                      "eventbridge: %V %V of organisation \"%V\" is sent "
+                      "again in %Mms, after status %ui %V",
+                      &api->request.method, &api->request.uri,
+                      &api->control->org->name, decision.wait,
+                      reply.status,
+                      &reply.error);
+
+        ngx_add_timer(&api->timer, ngx_max(decision.wait, 1));
+        return;
+
+    default:
+        ngx_http_eventbridge_api_step(api, &reply);
+    }
+}
+
+
+static void
+ngx_http_eventbridge_api_finish(ngx_http_eventbridge_api_t *api, ngx_int_t rc)
+{
+    api->done(api, api->data, rc);
+
+    ngx_http_eventbridge_api_destroy(api);
+}

@@ -1,0 +1,1024 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * The configuration of Genesys Cloud organisations, and of the locations that
+ * use them.
+ */
+
+
+#include "ngx_http_eventbridge_genesys.h"
+#include "ngx_eb_genesys_region.h"
+#include "ngx_eb_genesys_retention.h"
+
+
+#define NGX_HTTP_EVENTBRIDGE_TOKEN_ZONE  (64 * 1024)
+
+
+/* a line of the block */
+
+typedef struct {
+    ngx_str_t                 name;
+    char                   *(*set)(ngx_conf_t *cf,
+        ngx_http_eventbridge_org_t *org, void *field);
+    size_t                    offset;
+} ngx_http_eventbridge_org_line_t;
+
+
+static char *ngx_http_eventbridge_org_directive(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_eventbridge_org_complete(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org);
+static char *ngx_http_eventbridge_org_text(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_path(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_url(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_file(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_credentials(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_api(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_retries(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_time(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static ngx_uint_t ngx_http_eventbridge_org_loopback(ngx_str_t *url);
+static char *ngx_http_eventbridge_org_secret(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org);
+static ngx_int_t ngx_http_eventbridge_org_zone(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org);
+static ngx_int_t ngx_http_eventbridge_org_zone_init(ngx_shm_zone_t *zone,
+    void *data);
+static ngx_http_eventbridge_org_t *ngx_http_eventbridge_org_find(
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_str_t *name);
+static ngx_int_t ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_control_t *control);
+
+
+static ngx_http_eventbridge_org_line_t  ngx_http_eventbridge_org_lines[] = {
+
+    { ngx_string("region"), ngx_http_eventbridge_org_text,
+      offsetof(ngx_http_eventbridge_org_t, region) },
+
+    { ngx_string("api_url"), ngx_http_eventbridge_org_url,
+      offsetof(ngx_http_eventbridge_org_t, api_url) },
+
+    { ngx_string("login_url"), ngx_http_eventbridge_org_url,
+      offsetof(ngx_http_eventbridge_org_t, login_url) },
+
+    { ngx_string("client_id"), ngx_http_eventbridge_org_text,
+      offsetof(ngx_http_eventbridge_org_t, client_id) },
+
+    { ngx_string("client_secret_file"), ngx_http_eventbridge_org_file,
+      offsetof(ngx_http_eventbridge_org_t, secret_file) },
+
+    { ngx_string("credentials"), ngx_http_eventbridge_org_credentials,
+      offsetof(ngx_http_eventbridge_org_t, body_credentials) },
+
+    { ngx_string("scope"), ngx_http_eventbridge_org_text,
+      offsetof(ngx_http_eventbridge_org_t, scope) },
+
+    { ngx_string("trusted_certificate"), ngx_http_eventbridge_org_file,
+      offsetof(ngx_http_eventbridge_org_t, trusted_certificate) },
+
+    { ngx_string("api"), ngx_http_eventbridge_org_api,
+      offsetof(ngx_http_eventbridge_org_t, integrations) },
+
+    { ngx_string("retries"), ngx_http_eventbridge_org_retries,
+      offsetof(ngx_http_eventbridge_org_t, retries) },
+
+    { ngx_string("retry_cap"), ngx_http_eventbridge_org_time,
+      offsetof(ngx_http_eventbridge_org_t, retry_cap) },
+
+    { ngx_string("timeout"), ngx_http_eventbridge_org_time,
+      offsetof(ngx_http_eventbridge_org_t, timeout) },
+
+    { ngx_string("connect_timeout"), ngx_http_eventbridge_org_time,
+      offsetof(ngx_http_eventbridge_org_t, connect_timeout) },
+
+    { ngx_string("refresh_margin"), ngx_http_eventbridge_org_time,
+      offsetof(ngx_http_eventbridge_org_t, refresh_margin) },
+
+    { ngx_string("subscriptions_path"), ngx_http_eventbridge_org_path,
+      offsetof(ngx_http_eventbridge_org_t, subscriptions.list) },
+
+    { ngx_string("subscription_path"), ngx_http_eventbridge_org_path,
+      offsetof(ngx_http_eventbridge_org_t, subscriptions.item) },
+
+    { ngx_string("subscription_config_path"), ngx_http_eventbridge_org_path,
+      offsetof(ngx_http_eventbridge_org_t, subscriptions.config) },
+
+    { ngx_string("retention_path"), ngx_http_eventbridge_org_path,
+      offsetof(ngx_http_eventbridge_org_t, retention) },
+
+    { ngx_string("filters_path"), ngx_http_eventbridge_org_path,
+      offsetof(ngx_http_eventbridge_org_t, filters) },
+
+    { ngx_null_string, NULL, 0 }
+};
+
+
+/* eventbridge_genesys NAME { ... } */
+
+char *
+ngx_http_eventbridge_genesys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_eventbridge_main_conf_t *emcf = conf;
+
+    char                         *rv;
+    ngx_str_t                    *value;
+    ngx_conf_t                    save;
+    ngx_http_eventbridge_org_t   *org, **slot;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || value[1].len > 64) {
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "a name of 1 to 64 bytes is "
+                                           "expected");
+    }
+
+    if (ngx_http_eventbridge_org_find(emcf, &value[1])) {
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "the name is used already");
+    }
+
+    org = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_org_t));
+    slot = ngx_array_push(&emcf->organisations);
+
+    if (org == NULL || slot == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *slot = org;
+
+    org->name = value[1];
+    org->file = cf->conf_file->file.name.data;
+    org->line = cf->conf_file->line;
+
+    org->body_credentials = NGX_CONF_UNSET_UINT;
+    org->integrations = NGX_CONF_UNSET_UINT;
+    org->retries = NGX_CONF_UNSET_UINT;
+    org->retry_cap = NGX_CONF_UNSET_MSEC;
+    org->timeout = NGX_CONF_UNSET_MSEC;
+    org->connect_timeout = NGX_CONF_UNSET_MSEC;
+    org->refresh_margin = NGX_CONF_UNSET_MSEC;
+
+    save = *cf;
+    cf->handler = ngx_http_eventbridge_org_directive;
+    cf->handler_conf = (void *) org;
+
+    rv = ngx_conf_parse(cf, NULL);
+
+    *cf = save;
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_http_eventbridge_org_complete(cf, org);
+}
+
+
+static char *
+ngx_http_eventbridge_org_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_eventbridge_org_t *org = conf;
+
+    char                             *rv;
+    ngx_str_t                        *value;
+    ngx_http_eventbridge_org_line_t  *line;
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[0].data, "include") == 0 && cf->args->nelts == 2) {
+        return ngx_conf_include(cf, cmd, conf);
+    }
+
+    for (line = ngx_http_eventbridge_org_lines; line->name.len; line++) {
+
+        if (value[0].len != line->name.len
+            || ngx_strncmp(value[0].data, line->name.data, line->name.len)
+               != 0)
+        {
+            continue;
+        }
+
+        if (cf->args->nelts != 2) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid number of arguments in \"%V\" of "
+                               "\"eventbridge_genesys %V\", one is expected",
+                               &value[0], &org->name);
+            return NGX_CONF_ERROR;
+        }
+
+        rv = line->set(cf, org, (u_char *) org + line->offset);
+
+        if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
+            return rv;
+        }
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"%V\" of "
+                           "\"eventbridge_genesys %V\": %s", &value[1],
+                           &value[0], &org->name, rv);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown directive \"%V\" in \"eventbridge_genesys "
+                       "%V\"", &value[0], &org->name);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* each returns what is wrong with the value, or as setters do */
+
+static char *
+ngx_http_eventbridge_org_text(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
+    void *field)
+{
+    ngx_str_t *text = field;
+
+    size_t      i;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (text->data) {
+        return "it is given twice";
+    }
+
+    if (value[1].len == 0 || value[1].len > 1024) {
+        return "1 to 1024 bytes are expected";
+    }
+
+    for (i = 0; i < value[1].len; i++) {
+        if (value[1].data[i] < 0x20 || value[1].data[i] == 0x7f) {
+            return "it has a control character";
+        }
+    }
+
+    *text = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+/* a template of a path at the API */
+
+static char *
+ngx_http_eventbridge_org_path(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
+    void *field)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || value[1].data[0] != '/') {
+        return "a path is expected";
+    }
+
+    return ngx_http_eventbridge_org_text(cf, org, field);
+}
+
+
+/* SCHEME://HOST[:PORT]: http is the administrator's permission */
+
+static char *
+ngx_http_eventbridge_org_url(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
+    void *field)
+{
+    ngx_str_t *url = field;
+
+    u_char     *p, *last;
+    ngx_url_t   u;
+    ngx_str_t  *value, host;
+
+    value = cf->args->elts;
+
+    if (url->data) {
+        return "it is given twice";
+    }
+
+    if (ngx_strncmp(value[1].data, "https://", 8) == 0) {
+        p = value[1].data + 8;
+
+    } else if (ngx_strncmp(value[1].data, "http://", 7) == 0) {
+        p = value[1].data + 7;
+
+    } else {
+        return "https://HOST is expected";
+    }
+
+    last = value[1].data + value[1].len;
+
+    if (last > p && last[-1] == '/') {
+        last--;
+    }
+
+    host.data = p;
+    host.len = last - p;
+
+    for ( /* void */ ; p < last; p++) {
+        if (*p <= 0x20 || *p >= 0x7f || ngx_strchr("/?#@\\\"", *p)) {
+            return "only a host, and a port, are expected";
+        }
+    }
+
+    ngx_memzero(&u, sizeof(ngx_url_t));
+    u.url = host;
+    u.default_port = 443;
+    u.no_resolve = 1;
+
+    if (host.len == 0 || ngx_parse_url(cf->pool, &u) != NGX_OK
+        || u.family == AF_UNIX)
+    {
+        return "it has no valid host";
+    }
+
+    url->data = value[1].data;
+    url->len = last - value[1].data;
+
+    if (value[1].data[4] == ':' && !ngx_http_eventbridge_org_loopback(url)) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "\"%V\" of \"eventbridge_genesys %V\" is not "
+                           "https: whoever listens gets the secret and the "
+                           "tokens", &value[0], &org->name);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_eventbridge_org_loopback(ngx_str_t *url)
+{
+    u_char  *host;
+
+    host = url->data + 7;
+
+    return ngx_strncmp(host, "127.", 4) == 0
+           || ngx_strncmp(host, "[::1]", 5) == 0
+           || ngx_strncmp(host, "localhost", 9) == 0;
+}
+
+
+static char *
+ngx_http_eventbridge_org_file(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
+    void *field)
+{
+    ngx_str_t *file = field;
+
+    char  *rv;
+
+    rv = ngx_http_eventbridge_org_text(cf, org, field);
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    if (ngx_conf_full_name(cf->cycle, file, 1) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_org_credentials(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field)
+{
+    ngx_uint_t *body = field;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*body != NGX_CONF_UNSET_UINT) {
+        return "it is given twice";
+    }
+
+    if (ngx_strcmp(value[1].data, "basic") == 0) {
+        *body = 0;
+
+    } else if (ngx_strcmp(value[1].data, "body") == 0) {
+        *body = 1;
+
+    } else {
+        return "\"basic\" or \"body\" is expected";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_org_api(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
+    void *field)
+{
+    ngx_uint_t *integrations = field;
+
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*integrations != NGX_CONF_UNSET_UINT) {
+        return "it is given twice";
+    }
+
+    if (ngx_strcmp(value[1].data, "reference") == 0) {
+        *integrations = 0;
+
+    } else if (ngx_strcmp(value[1].data, "integrations") == 0) {
+        *integrations = 1;
+
+    } else {
+        return "\"reference\" or \"integrations\" is expected";
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_org_retries(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field)
+{
+    ngx_uint_t *retries = field;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*retries != NGX_CONF_UNSET_UINT) {
+        return "it is given twice";
+    }
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR || n > 20) {
+        return "from 0 to 20 is expected";
+    }
+
+    *retries = n;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_org_time(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
+    void *field)
+{
+    ngx_msec_t *msec = field;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*msec != NGX_CONF_UNSET_MSEC) {
+        return "it is given twice";
+    }
+
+    n = ngx_parse_time(&value[1], 0);
+
+    if (n == NGX_ERROR || n == 0 || n > 3600 * 1000) {
+        return "from 1ms to 1h is expected";
+    }
+
+    *msec = n;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_org_complete(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org)
+{
+    ngx_str_t                  api, login;
+    const char                *missing;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    missing = NULL;
+
+    if (org->client_id.len == 0) {
+        missing = "client_id";
+
+    } else if (org->secret_file.len == 0) {
+        missing = "client_secret_file";
+
+    } else if (org->region.len == 0
+               && (org->api_url.len == 0 || org->login_url.len == 0))
+    {
+        missing = "region";
+    }
+
+    if (missing) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"eventbridge_genesys %V\" has no \"%s\"",
+                           &org->name, missing);
+        return NGX_CONF_ERROR;
+    }
+
+    if (org->region.len) {
+
+        switch (ngx_eb_genesys_region(cf->pool, &org->region, &api, &login)) {
+
+        case NGX_OK:
+            break;
+
+        case NGX_DECLINED:
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "unknown region \"%V\" in "
+                               "\"eventbridge_genesys %V\": an AWS region or "
+                               "a domain of Genesys Cloud is expected, or "
+                               "\"api_url\" and \"login_url\" instead",
+                               &org->region, &org->name);
+            return NGX_CONF_ERROR;
+
+        default:
+            return NGX_CONF_ERROR;
+        }
+
+        /* what is given explicitly overrides it */
+
+        if (org->api_url.len == 0) {
+            org->api_url = api;
+        }
+
+        if (org->login_url.len == 0) {
+            org->login_url = login;
+        }
+    }
+
+    ngx_conf_init_uint_value(org->body_credentials, 0);
+    ngx_conf_init_uint_value(org->integrations, 0);
+    ngx_conf_init_uint_value(org->retries, 4);
+    ngx_conf_init_msec_value(org->retry_cap, 180000);
+    ngx_conf_init_msec_value(org->timeout, 30000);
+    ngx_conf_init_msec_value(org->connect_timeout, 5000);
+    ngx_conf_init_msec_value(org->refresh_margin, 60000);
+
+    org->subscriptions.integration = org->integrations;
+
+    if (org->retention.len == 0) {
+        ngx_str_set(&org->retention, NGX_EB_GENESYS_RETENTION_PATH);
+    }
+
+    if (org->subscriptions.list.len == 0) {
+        org->subscriptions.list = org->integrations
+                                  ? ngx_eb_genesys_integrations_api.list
+                                  : ngx_eb_genesys_reference_api.list;
+    }
+
+    if (org->subscriptions.item.len == 0) {
+        org->subscriptions.item = org->integrations
+                                  ? ngx_eb_genesys_integrations_api.item
+                                  : ngx_eb_genesys_reference_api.item;
+    }
+
+    if (org->subscriptions.config.len == 0) {
+        org->subscriptions.config = org->integrations
+                                    ? ngx_eb_genesys_integrations_api.config
+                                    : ngx_eb_genesys_reference_api.config;
+    }
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    /* a "resolver" of the http level that stands after this counts as well,
+       see ngx_http_eventbridge_genesys_setup() */
+
+    org->resolver = clcf->resolver;
+
+    if (ngx_process != NGX_PROCESS_SIGNALLER) {
+        return ngx_http_eventbridge_org_secret(cf, org);
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_org_secret(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org)
+{
+    u_char     errstr[NGX_MAX_CONF_ERRSTR];
+    ngx_err_t  err;
+
+    org->secret = ngx_eb_secrets_open(cf->pool, &org->secret_file,
+                                      NGX_EB_SECRETS_VALUE, cf->log, errstr,
+                                      sizeof(errstr), &err);
+    if (org->secret == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, err,
+                           "\"client_secret_file\" of \"eventbridge_genesys "
+                           "%V\": %s", &org->name, errstr);
+        return NGX_CONF_ERROR;
+    }
+
+    return (ngx_http_eventbridge_org_zone(cf, org) == NGX_OK) ? NGX_CONF_OK
+                                                        : NGX_CONF_ERROR;
+}
+
+
+/* the token is shared by all workers, and survives a reload */
+
+static ngx_int_t
+ngx_http_eventbridge_org_zone(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org)
+{
+    ngx_str_t        name;
+    ngx_shm_zone_t  *zone;
+
+    name.len = sizeof("eventbridge_genesys ") - 1 + org->name.len;
+    name.data = ngx_pnalloc(cf->pool, name.len);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(name.data, "eventbridge_genesys %V", &org->name);
+
+    zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_EVENTBRIDGE_TOKEN_ZONE,
+                                 &ngx_http_eventbridge_module);
+    if (zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->init = ngx_http_eventbridge_org_zone_init;
+    zone->data = org;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_org_zone_init(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_http_eventbridge_org_t *old = data;
+    ngx_http_eventbridge_org_t *org = zone->data;
+
+    org->shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (zone->shm.exists) {
+        org->token = org->shpool->data;
+
+    } else if (old) {
+        org->token = old->token;
+
+    } else {
+        org->token = ngx_slab_calloc(org->shpool,
+                                     sizeof(ngx_http_eventbridge_token_t));
+        if (org->token == NULL) {
+            return NGX_ERROR;
+        }
+
+        org->shpool->data = org->token;
+
+        return NGX_OK;
+    }
+
+    /* a token of other credentials, or of another organisation, is of no use */
+
+    if (old
+        && (!ngx_http_eventbridge_same(&old->client_id, &org->client_id)
+            || !ngx_http_eventbridge_same(&old->login_url, &org->login_url)
+            || !ngx_http_eventbridge_same(&old->scope, &org->scope)))
+    {
+        ngx_shmtx_lock(&org->shpool->mutex);
+        org->token->expires = 0;
+        org->token->retry = 0;
+        org->token->terminal = 0;
+        ngx_shmtx_unlock(&org->shpool->mutex);
+    }
+
+    return NGX_OK;
+}
+
+
+/* eventbridge_genesys_pass NAME URI */
+
+char *
+ngx_http_eventbridge_genesys_pass(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_eventbridge_loc_conf_t *elcf = conf;
+
+    ngx_str_t                            *value;
+    ngx_uint_t                            i;
+    ngx_http_eventbridge_genesys_pass_t  *pass;
+
+    value = cf->args->elts;
+
+    if (value[2].len == 0 || value[2].data[0] != '/') {
+        return ngx_http_eventbridge_refuse(cf, &value[2],
+                                           "the URI of a location of this "
+                                           "server is expected");
+    }
+
+    if (elcf->passes == NULL) {
+        elcf->passes = ngx_array_create(cf->pool, 1,
+                                 sizeof(ngx_http_eventbridge_genesys_pass_t));
+        if (elcf->passes == NULL) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    pass = elcf->passes->elts;
+
+    for (i = 0; i < elcf->passes->nelts; i++) {
+        if (ngx_http_eventbridge_same(&pass[i].name, &value[1])) {
+            return ngx_http_eventbridge_refuse(cf, &value[1],
+                                               "it is given twice");
+        }
+    }
+
+    pass = ngx_array_push(elcf->passes);
+    if (pass == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    pass->name = value[1];
+    pass->uri = value[2];
+    pass->file = cf->conf_file->file.name.data;
+    pass->line = cf->conf_file->line;
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_genesys_merge(ngx_conf_t *cf,
+    ngx_http_eventbridge_loc_conf_t *prev,
+    ngx_http_eventbridge_loc_conf_t *conf)
+{
+    /* as nginx does with headers: a level with some has no others */
+
+    ngx_str_t                     text;
+    ngx_http_eventbridge_cost_t  *cost;
+
+    if (conf->passes == NULL) {
+        conf->passes = prev->passes;
+    }
+
+    if (conf->cost == NULL) {
+        conf->cost = prev->cost;
+    }
+
+    if (conf->cost == NULL && conf->control) {
+
+        cost = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_cost_t));
+        if (cost == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_str_set(&text, "0");
+        (void) ngx_eb_genesys_decimal(&text, &cost->gb);
+
+        ngx_str_set(&text, "0.0023");
+        (void) ngx_eb_genesys_decimal(&text, &cost->price);
+
+        conf->cost = cost;
+    }
+
+    return NGX_OK;
+}
+
+
+/* eventbridge_retention_cost gb=N price=N */
+
+char *
+ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_eventbridge_loc_conf_t *elcf = conf;
+
+    char                         *rv;
+    ngx_str_t                    *value, s;
+    ngx_uint_t                    i;
+    ngx_eb_genesys_decimal_t     *decimal;
+    ngx_http_eventbridge_cost_t  *cost;
+
+    value = cf->args->elts;
+
+    if (elcf->cost) {
+        return ngx_http_eventbridge_duplicate(cf);
+    }
+
+    rv = ngx_http_eventbridge_once(cf, 1);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    cost = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_cost_t));
+    if (cost == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_http_eventbridge_takes(&value[i], "gb=", &s)) {
+            decimal = &cost->gb;
+
+        } else if (ngx_http_eventbridge_takes(&value[i], "price=", &s)) {
+            decimal = &cost->price;
+
+        } else {
+            return ngx_http_eventbridge_refuse(cf, &value[i], NULL);
+        }
+
+        if (ngx_eb_genesys_decimal(&s, decimal) != NGX_OK) {
+            return ngx_http_eventbridge_refuse(cf, &value[i],
+                                               "a number is expected");
+        }
+    }
+
+    elcf->cost = cost;
+
+    return NGX_CONF_OK;
+}
+
+
+/* eventbridge_genesys_subscriptions NAME, and those like it */
+
+char *
+ngx_http_eventbridge_control_location(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_eventbridge_loc_conf_t *elcf = conf;
+
+    ngx_str_t                         *value;
+    ngx_http_core_loc_conf_t          *clcf;
+    ngx_http_eventbridge_control_t    *control, **slot;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    value = cf->args->elts;
+
+    emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (elcf->control) {
+        return ngx_http_eventbridge_duplicate(cf);
+    }
+
+    if (ngx_http_eventbridge_ours(clcf->handler)) {
+        return "conflicts with another directive of the location";
+    }
+
+    control = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_control_t));
+    slot = ngx_array_push(&emcf->controls);
+
+    if (control == NULL || slot == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *slot = control;
+
+    control->kind = *(ngx_http_eventbridge_control_e *) cmd->post;
+    control->organisation = value[1];
+    control->conf = elcf;
+    control->clcf = clcf;
+    control->cscf = ngx_http_conf_get_module_srv_conf(cf,
+                                                      ngx_http_core_module);
+    control->file = cf->conf_file->file.name.data;
+    control->line = cf->conf_file->line;
+
+    elcf->control = control;
+    emcf->observed = 1;
+    clcf->handler = ngx_http_eventbridge_control_handler;
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_genesys_setup(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf)
+{
+    ngx_uint_t                        i;
+    ngx_http_core_loc_conf_t         *clcf;
+    ngx_http_eventbridge_org_t      **orgs;
+    ngx_http_eventbridge_control_t  **controls;
+
+    /* of the http level, which is complete now */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    orgs = emcf->organisations.elts;
+
+    for (i = 0; i < emcf->organisations.nelts; i++) {
+
+        /* nginx gives the level without a "resolver" one that knows no
+           servers */
+
+        orgs[i]->resolver = (clcf->resolver
+                             && clcf->resolver->connections.nelts)
+                            ? clcf->resolver : NULL;
+        orgs[i]->resolver_timeout =
+            (clcf->resolver_timeout == NGX_CONF_UNSET_MSEC)
+            ? 30000 : clcf->resolver_timeout;
+    }
+
+    controls = emcf->controls.elts;
+
+    for (i = 0; i < emcf->controls.nelts; i++) {
+        if (ngx_http_eventbridge_control_setup(cf, emcf, controls[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_control_t *control)
+{
+    ngx_uint_t                            i;
+    ngx_http_eventbridge_genesys_pass_t  *pass;
+
+    control->name = control->clcf->name;
+    control->org = ngx_http_eventbridge_org_find(emcf, &control->organisation);
+
+    if (control->org == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "unknown organisation \"%V\" of location \"%V\": add "
+                      "\"eventbridge_genesys %V { ... }\" in %s:%ui",
+                      &control->organisation, &control->name,
+                      &control->organisation, control->file, control->line);
+        return NGX_ERROR;
+    }
+
+    pass = control->conf->passes ? control->conf->passes->elts : NULL;
+
+    for (i = 0; pass && i < control->conf->passes->nelts; i++) {
+
+        if (!ngx_http_eventbridge_same(&pass[i].name,
+                                       &control->organisation))
+        {
+            continue;
+        }
+
+        control->pass_uri = pass[i].uri;
+        control->pass = ngx_http_eventbridge_find_location(control->cscf,
+                                                           &pass[i].uri);
+        if (control->pass == NULL
+            || ngx_http_eventbridge_ours(control->pass->handler))
+        {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown location \"%V\" of "
+                          "\"eventbridge_genesys_pass\": add \"location %V { "
+                          "internal; proxy_pass ...; }\" to the server in "
+                          "%s:%ui", &pass[i].uri, &pass[i].uri, pass[i].file,
+                          pass[i].line);
+            return NGX_ERROR;
+        }
+
+        /* what follows is a path */
+
+        if (control->pass_uri.data[control->pass_uri.len - 1] == '/') {
+            control->pass_uri.len--;
+        }
+
+        ngx_http_eventbridge_harden(cf, control->pass);
+
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "location \"%V\" has no \"eventbridge_genesys_pass %V "
+                  "URI\" in %s:%ui", &control->name, &control->organisation,
+                  control->file, control->line);
+
+    return NGX_ERROR;
+}
+
+
+static ngx_http_eventbridge_org_t *
+ngx_http_eventbridge_org_find(ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_str_t *name)
+{
+    ngx_uint_t                    i;
+    ngx_http_eventbridge_org_t  **orgs;
+
+    orgs = emcf->organisations.elts;
+
+    for (i = 0; i < emcf->organisations.nelts; i++) {
+        if (ngx_http_eventbridge_same(&orgs[i]->name, name)) {
+            return orgs[i];
+        }
+    }
+
+    return NULL;
+}

@@ -1,0 +1,1153 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * The only user of libcurl.  Its "multi socket" interface says which sockets
+ * and which timer it waits for, and nginx's event loop does the waiting.
+ *
+ *   - Nothing of libcurl is called back into from its own callbacks.
+ *   - Events are level-triggered, as libcurl expects.
+ *   - A connection that is kept open for reuse has no connection of nginx.
+ *   - libcurl leaves errors in the thread's queue of OpenSSL, which nginx
+ *     would take for its own.
+ */
+
+
+#include "ngx_eb_client.h"
+#include <curl/curl.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+
+#define NGX_EB_CLIENT_HOST       256
+#define NGX_EB_CLIENT_HEADERS    64         /* KB of an answer's */
+
+
+struct ngx_eb_client_transfer_s {
+    ngx_queue_t               queue;
+    CURL                     *easy;
+    struct curl_slist        *headers;
+    struct curl_slist        *resolve;
+    ngx_pool_t               *pool;
+
+    u_char                   *body;         /* of the request */
+    size_t                    body_len;
+    size_t                    max_body;
+    size_t                    room;         /* of reply.body */
+    size_t                    head;         /* bytes of the answer's header */
+    ngx_eb_client_reply_t     reply;
+    char                      words[CURL_ERROR_SIZE];
+
+    ngx_resolver_t           *resolver;
+    ngx_resolver_ctx_t       *resolving;
+    ngx_msec_t                resolver_timeout;
+    ngx_str_t                 host;
+    in_port_t                 port;
+    ngx_msec_t                start;
+    ngx_msec_t                timeout;
+    ngx_msec_t                looked_up;
+
+    void                    (*handler)(void *data,
+        ngx_eb_client_reply_t *reply);
+    void                     *data;
+
+    unsigned                  added:1;      /* to the multi handle */
+    unsigned                  large:1;
+    unsigned                  failed:1;     /* reply.error says why */
+};
+
+
+/* of the worker */
+
+typedef struct {
+    CURLM                    *multi;
+    ngx_queue_t               waiting;      /* for their turn */
+    ngx_queue_t               running;
+    ngx_queue_t               ended;        /* without libcurl */
+    ngx_uint_t                nrunning;
+    ngx_event_t               timer;        /* that libcurl wants */
+    ngx_event_t               post;         /* to start and end some */
+    ngx_connection_t          dummy;
+    unsigned                  busy:1;       /* inside of libcurl */
+} ngx_eb_client_t;
+
+
+static ngx_int_t ngx_eb_client_init(void);
+static ngx_int_t ngx_eb_client_same_openssl(void);
+static ngx_int_t ngx_eb_client_setup(ngx_eb_client_transfer_t *t,
+    ngx_eb_client_request_t *request);
+static ngx_int_t ngx_eb_client_text(ngx_pool_t *pool, char **dst,
+    ngx_str_t *src);
+static ngx_int_t ngx_eb_client_host(ngx_eb_client_transfer_t *t,
+    ngx_str_t *url);
+static void ngx_eb_client_post(ngx_event_t *ev);
+static void ngx_eb_client_start(ngx_eb_client_transfer_t *t);
+static void ngx_eb_client_add(ngx_eb_client_transfer_t *t);
+static void ngx_eb_client_resolved(ngx_resolver_ctx_t *ctx);
+static void ngx_eb_client_fail(ngx_eb_client_transfer_t *t, const char *why);
+static void ngx_eb_client_action(curl_socket_t s, int events);
+static void ngx_eb_client_ended(ngx_eb_client_transfer_t *t, CURLcode code);
+static void ngx_eb_client_finish(ngx_eb_client_transfer_t *t);
+static void ngx_eb_client_free(ngx_eb_client_transfer_t *t);
+static void ngx_eb_client_timer(ngx_event_t *ev);
+static void ngx_eb_client_event(ngx_event_t *ev);
+static int ngx_eb_client_on_socket(CURL *easy, curl_socket_t s, int what,
+    void *data, void *socket);
+static void ngx_eb_client_forget(ngx_connection_t *c);
+static ngx_int_t ngx_eb_client_watch(ngx_event_t *ev, ngx_int_t event,
+    ngx_uint_t on);
+static int ngx_eb_client_on_timer(CURLM *multi, long msec, void *data);
+static size_t ngx_eb_client_on_body(char *p, size_t size, size_t n,
+    void *data);
+static size_t ngx_eb_client_on_header(char *p, size_t size, size_t n,
+    void *data);
+
+
+static ngx_eb_client_t  *ngx_eb_client;
+
+
+static ngx_int_t
+ngx_eb_client_init(void)
+{
+    ngx_eb_client_t  *client;
+
+    static ngx_uint_t  refused;
+
+    if (ngx_eb_client) {
+        return NGX_OK;
+    }
+
+    if (refused) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_eb_client_same_openssl() != NGX_OK
+        || curl_global_init(CURL_GLOBAL_ALL) != CURLE_OK)
+    {
+        refused = 1;
+        return NGX_ERROR;
+    }
+
+    client = ngx_calloc(sizeof(ngx_eb_client_t), ngx_cycle->log);
+    if (client == NULL) {
+        return NGX_ERROR;
+    }
+
+    client->multi = curl_multi_init();
+
+    if (client->multi == NULL) {
+        ngx_free(client);
+        return NGX_ERROR;
+    }
+
+    ngx_queue_init(&client->waiting);
+    ngx_queue_init(&client->running);
+    ngx_queue_init(&client->ended);
+
+    client->dummy.fd = (ngx_socket_t) -1;
+
+    client->timer.handler = ngx_eb_client_timer;
+    client->timer.data = &client->dummy;
+    client->timer.log = ngx_cycle->log;
+
+    client->post.handler = ngx_eb_client_post;
+    client->post.data = &client->dummy;
+    client->post.log = ngx_cycle->log;
+
+    (void) curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION,
+                             ngx_eb_client_on_socket);
+    (void) curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION,
+                             ngx_eb_client_on_timer);
+    (void) curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, 16L);
+
+    ngx_eb_client = client;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Two OpenSSLs in one process mix up their symbols: an nginx that was built
+ * with one of its own cannot use the system's libcurl.
+ */
+
+static ngx_int_t
+ngx_eb_client_same_openssl(void)
+{
+    const char              *ours, *p;
+    size_t                   len;
+    curl_version_info_data  *info;
+
+    info = curl_version_info(CURLVERSION_NOW);
+    ours = OpenSSL_version(OPENSSL_VERSION);
+
+    /* "OpenSSL/3.0.11" and "OpenSSL 3.0.11 19 Sep 2023" */
+
+    if (info->ssl_version
+        && ngx_strncmp(info->ssl_version, "OpenSSL/", 8) == 0
+        && ngx_strncmp(ours, "OpenSSL ", 8) == 0)
+    {
+        p = ours + 8;
+        len = strcspn(p, " ");
+
+        if (ngx_strlen(info->ssl_version + 8) == len
+            && ngx_strncmp(info->ssl_version + 8, p, len) == 0)
+        {
+            return NGX_OK;
+        }
+    }
+
+    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                  "eventbridge: libcurl uses \"%s\" and nginx \"%s\": requests "
+                  "to Genesys Cloud and webhooks need the same OpenSSL",
+                  info->ssl_version ? info->ssl_version : "no TLS", ours);
+
+    return NGX_ERROR;
+}
+
+
+ngx_eb_client_transfer_t *
+ngx_eb_client_send(ngx_eb_client_request_t *request)
+{
+    ngx_pool_t                *pool;
+    ngx_eb_client_transfer_t  *t;
+
+    if (ngx_eb_client_init() != NGX_OK) {
+        return NULL;
+    }
+
+    pool = ngx_create_pool(1024, ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    t = ngx_pcalloc(pool, sizeof(ngx_eb_client_transfer_t));
+    if (t == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    t->pool = pool;
+
+    if (ngx_eb_client_setup(t, request) != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "eventbridge: a request could not be set up");
+        ngx_eb_client_free(t);
+        return NULL;
+    }
+
+    ngx_queue_insert_tail(&ngx_eb_client->waiting, &t->queue);
+
+    ngx_post_event(&ngx_eb_client->post, &ngx_posted_events);
+
+    return t;
+}
+
+
+static ngx_int_t
+ngx_eb_client_setup(ngx_eb_client_transfer_t *t,
+    ngx_eb_client_request_t *request)
+{
+    char               *text;
+    CURL               *easy;
+    CURLcode            rc;
+    ngx_uint_t          i;
+    struct curl_slist  *list;
+
+    t->handler = request->handler;
+    t->data = request->data;
+    t->max_body = request->max_body;
+    t->resolver = request->resolver;
+    t->resolver_timeout = request->resolver_timeout;
+    t->timeout = request->timeout;
+    t->start = ngx_current_msec;
+
+    easy = curl_easy_init();
+    if (easy == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->easy = easy;
+
+    /* the lists copy their lines, and so do options with texts */
+
+    for (i = 0; i < request->nheaders; i++) {
+
+        if (ngx_eb_client_text(t->pool, &text, &request->headers[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        list = curl_slist_append(t->headers, text);
+        OPENSSL_cleanse(text, request->headers[i].len);
+
+        if (list == NULL) {
+            return NGX_ERROR;
+        }
+
+        t->headers = list;
+    }
+
+    /* libcurl would ask first whether a longer body is welcome */
+
+    list = curl_slist_append(t->headers, "Expect:");
+    if (list == NULL) {
+        return NGX_ERROR;
+    }
+
+    t->headers = list;
+
+    if (ngx_eb_client_host(t, &request->url) != NGX_OK
+        || ngx_eb_client_text(t->pool, &text, &request->url) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = curl_easy_setopt(easy, CURLOPT_URL, text);
+
+    if (ngx_eb_client_text(t->pool, &text, &request->method) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, text);
+
+    if (request->body.len) {
+        t->body = ngx_pnalloc(t->pool, request->body.len);
+        if (t->body == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(t->body, request->body.data, request->body.len);
+        t->body_len = request->body.len;
+
+        rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                               (curl_off_t) t->body_len);
+        rc |= curl_easy_setopt(easy, CURLOPT_POSTFIELDS, (char *) t->body);
+    }
+
+    if (request->trusted_certificate.len) {
+        rc |= curl_easy_setopt(easy, CURLOPT_CAINFO,
+                               (char *) request->trusted_certificate.data);
+    }
+
+    rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
+    rc |= curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+    rc |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->words);
+    rc |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, ngx_eb_client_on_body);
+    rc |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION,
+                           ngx_eb_client_on_header);
+    rc |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, t);
+    rc |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    rc |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    rc |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+    rc |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+    rc |= curl_easy_setopt(easy, CURLOPT_SSLVERSION,
+                           (long) CURL_SSLVERSION_TLSv1_2);
+    rc |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
+                           (long) request->connect_timeout);
+
+#if (LIBCURL_VERSION_NUM >= 0x075500)
+    rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    rc |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS,
+                           (long) (CURLPROTO_HTTP|CURLPROTO_HTTPS));
+#endif
+
+#if (LIBCURL_VERSION_NUM >= 0x075700)
+    /* without it, giving up a name waits for the thread that looks it up */
+    rc |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+#endif
+
+    return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_eb_client_text(ngx_pool_t *pool, char **dst, ngx_str_t *src)
+{
+    u_char  *p;
+
+    if (ngx_strlchr(src->data, src->data + src->len, '\0')
+        || ngx_strlchr(src->data, src->data + src->len, '\n')
+        || ngx_strlchr(src->data, src->data + src->len, '\r'))
+    {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(pool, src->len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_cpystrn(p, src->data, src->len + 1);
+    *dst = (char *) p;
+
+    return NGX_OK;
+}
+
+
+/* the name to be looked up; none where the URL has an address */
+
+static ngx_int_t
+ngx_eb_client_host(ngx_eb_client_transfer_t *t, ngx_str_t *url)
+{
+    u_char  *p, *last, *colon;
+
+    if (url->len > 8 && ngx_strncasecmp(url->data, (u_char *) "https://", 8)
+        == 0)
+    {
+        p = url->data + 8;
+        t->port = 443;
+
+    } else if (url->len > 7
+               && ngx_strncasecmp(url->data, (u_char *) "http://", 7) == 0)
+    {
+        p = url->data + 7;
+        t->port = 80;
+
+    } else {
+        return NGX_ERROR;
+    }
+
+    last = p;
+
+    while (last < url->data + url->len && *last != '/' && *last != '?'
+           && *last != '#')
+    {
+        if (*last++ == '@') {
+            return NGX_ERROR;
+        }
+    }
+
+    if (p == last) {
+        return NGX_ERROR;
+    }
+
+    if (*p == '[') {
+        return NGX_OK;
+    }
+
+    colon = ngx_strlchr(p, last, ':');
+
+    if (colon) {
+        t->port = (in_port_t) ngx_atoi(colon + 1, last - colon - 1);
+        last = colon;
+    }
+
+    if (ngx_inet_addr(p, last - p) != INADDR_NONE) {
+        return NGX_OK;
+    }
+
+    t->host.len = last - p;
+
+    if (t->host.len == 0 || t->host.len > NGX_EB_CLIENT_HOST) {
+        return NGX_ERROR;
+    }
+
+    t->host.data = ngx_pnalloc(t->pool, t->host.len);
+    if (t->host.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(t->host.data, p, t->host.len);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_eb_client_cancel(ngx_eb_client_transfer_t *t)
+{
+    if (t->resolving) {
+        ngx_resolve_name_done(t->resolving);
+        t->resolving = NULL;
+    }
+
+    ngx_queue_remove(&t->queue);
+
+    if (t->added) {
+        ngx_eb_client->nrunning--;
+        t->added = 0;
+
+        ngx_eb_client->busy = 1;
+        (void) curl_multi_remove_handle(ngx_eb_client->multi, t->easy);
+        ngx_eb_client->busy = 0;
+
+        ERR_clear_error();
+
+        ngx_post_event(&ngx_eb_client->post, &ngx_posted_events);
+    }
+
+    ngx_eb_client_free(t);
+}
+
+
+void
+ngx_eb_client_exit(void)
+{
+    ngx_queue_t               *q, *queues[3];
+    ngx_uint_t                 i;
+    ngx_eb_client_t           *client;
+    ngx_eb_client_transfer_t  *t;
+
+    client = ngx_eb_client;
+
+    if (client == NULL) {
+        return;
+    }
+
+    queues[0] = &client->waiting;
+    queues[1] = &client->running;
+    queues[2] = &client->ended;
+
+    for (i = 0; i < 3; i++) {
+        while (!ngx_queue_empty(queues[i])) {
+            q = ngx_queue_head(queues[i]);
+            t = ngx_queue_data(q, ngx_eb_client_transfer_t, queue);
+            ngx_eb_client_cancel(t);
+        }
+    }
+
+    /* closes what is kept open, and takes leave of its sockets */
+
+    (void) curl_multi_cleanup(client->multi);
+    curl_global_cleanup();
+
+    ERR_clear_error();
+
+    if (client->timer.timer_set) {
+        ngx_del_timer(&client->timer);
+    }
+
+    if (client->post.posted) {
+        ngx_delete_posted_event(&client->post);
+    }
+
+    ngx_free(client);
+    ngx_eb_client = NULL;
+}
+
+
+/* starts what may start, and tells of what has ended */
+
+static void
+ngx_eb_client_post(ngx_event_t *ev)
+{
+    ngx_queue_t               *q;
+    ngx_eb_client_t           *client;
+    ngx_eb_client_transfer_t  *t;
+
+    client = ngx_eb_client;
+
+    while (!ngx_queue_empty(&client->ended)) {
+        q = ngx_queue_head(&client->ended);
+        t = ngx_queue_data(q, ngx_eb_client_transfer_t, queue);
+
+        ngx_queue_remove(q);
+        ngx_eb_client_finish(t);
+    }
+
+    while (!ngx_queue_empty(&client->waiting)
+           && client->nrunning < NGX_EB_CLIENT_PARALLEL)
+    {
+        q = ngx_queue_head(&client->waiting);
+        t = ngx_queue_data(q, ngx_eb_client_transfer_t, queue);
+
+        ngx_queue_remove(q);
+        ngx_queue_insert_tail(&client->running, q);
+
+        ngx_eb_client_start(t);
+    }
+
+    /* what was added begins by the timer that libcurl has asked for */
+}
+
+
+static void
+ngx_eb_client_start(ngx_eb_client_transfer_t *t)
+{
+    ngx_resolver_ctx_t  *ctx;
+
+    if (t->host.len == 0 || t->resolver == NULL) {
+        ngx_eb_client_add(t);
+        return;
+    }
+
+    ctx = ngx_resolve_start(t->resolver, NULL);
+
+    if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
+        ngx_eb_client_fail(t, "the name could not be looked up");
+        return;
+    }
+
+    ctx->name = t->host;
+    ctx->handler = ngx_eb_client_resolved;
+    ctx->data = t;
+    ctx->timeout = t->resolver_timeout;
+
+    if (t->timeout && (ctx->timeout == 0 || t->timeout < ctx->timeout)) {
+        ctx->timeout = t->timeout;
+    }
+
+    t->resolving = ctx;
+
+    if (ngx_resolve_name(ctx) != NGX_OK) {
+        t->resolving = NULL;
+        ngx_eb_client_fail(t, "the name could not be looked up");
+    }
+}
+
+
+static void
+ngx_eb_client_resolved(ngx_resolver_ctx_t *ctx)
+{
+    ngx_eb_client_transfer_t *t = ctx->data;
+
+    size_t       size;
+    u_char      *p, *text;
+    ngx_uint_t   i;
+    u_char       words[NGX_EB_CLIENT_HOST + 128];
+
+    t->looked_up = ngx_current_msec;
+
+    if (ctx->state) {
+        (void) ngx_snprintf(words, sizeof(words),
+                            "the name \"%V\" could not be looked up: %s%Z",
+                            &t->host, ngx_resolver_strerror(ctx->state));
+        t->resolving = NULL;
+        ngx_resolve_name_done(ctx);
+        ngx_eb_client_fail(t, (char *) words);
+        return;
+    }
+
+    /* HOST:PORT:ADDRESS,ADDRESS... */
+
+    size = t->host.len + sizeof(":65535:") + ctx->naddrs
+           * (NGX_SOCKADDR_STRLEN + 3);
+
+    text = ngx_pnalloc(t->pool, size);
+
+    if (text) {
+        p = ngx_sprintf(text, "%V:%ui:", &t->host, (ngx_uint_t) t->port);
+
+        for (i = 0; i < ctx->naddrs; i++) {
+
+            if (i) {
+                *p++ = ',';
+            }
+
+            if (ctx->addrs[i].sockaddr->sa_family == AF_INET6) {
+                *p++ = '[';
+            }
+
+            p += ngx_sock_ntop(ctx->addrs[i].sockaddr, ctx->addrs[i].socklen,
+                               p, NGX_SOCKADDR_STRLEN, 0);
+
+            if (ctx->addrs[i].sockaddr->sa_family == AF_INET6) {
+                *p++ = ']';
+            }
+        }
+
+        *p = '\0';
+
+        t->resolve = curl_slist_append(NULL, (char *) text);
+    }
+
+    t->resolving = NULL;
+    ngx_resolve_name_done(ctx);
+
+    if (t->resolve == NULL
+        || curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->resolve) != CURLE_OK)
+    {
+        ngx_eb_client_fail(t, "out of memory");
+        return;
+    }
+
+    ngx_eb_client_add(t);
+}
+
+
+static void
+ngx_eb_client_add(ngx_eb_client_transfer_t *t)
+{
+    CURLMcode   rc;
+    ngx_msec_t  spent;
+
+    spent = ngx_current_msec - t->start;
+
+    if (t->timeout) {
+        if (spent >= t->timeout) {
+            ngx_eb_client_fail(t, "no answer came in time");
+            return;
+        }
+
+        (void) curl_easy_setopt(t->easy, CURLOPT_TIMEOUT_MS,
+                                (long) (t->timeout - spent));
+    }
+
+    ngx_eb_client->busy = 1;
+    rc = curl_multi_add_handle(ngx_eb_client->multi, t->easy);
+    ngx_eb_client->busy = 0;
+
+    if (rc != CURLM_OK) {
+        ngx_eb_client_fail(t, "out of memory");
+        return;
+    }
+
+    t->added = 1;
+    ngx_eb_client->nrunning++;
+}
+
+
+/* it ends without libcurl; why is copied */
+
+static void
+ngx_eb_client_fail(ngx_eb_client_transfer_t *t, const char *why)
+{
+    t->failed = 1;
+    (void) ngx_cpystrn((u_char *) t->words, (u_char *) why,
+                       sizeof(t->words));
+
+    ngx_queue_remove(&t->queue);
+    ngx_queue_insert_tail(&ngx_eb_client->ended, &t->queue);
+
+    ngx_post_event(&ngx_eb_client->post, &ngx_posted_events);
+}
+
+
+/* the one place from which libcurl works */
+
+static void
+ngx_eb_client_action(curl_socket_t s, int events)
+{
+    int                        n;
+    CURLMsg                   *msg;
+    ngx_eb_client_t           *client;
+    ngx_eb_client_transfer_t  *t;
+
+    client = ngx_eb_client;
+
+    client->busy = 1;
+    (void) curl_multi_socket_action(client->multi, s, events, &n);
+    client->busy = 0;
+
+    ERR_clear_error();
+
+    /* a handler may cancel others, and send more */
+
+    while (ngx_eb_client) {
+        msg = curl_multi_info_read(client->multi, &n);
+
+        if (msg == NULL) {
+            break;
+        }
+
+        if (msg->msg != CURLMSG_DONE) {
+            continue;
+        }
+
+        t = NULL;
+        (void) curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE,
+                                 (char **) &t);
+
+        ngx_eb_client_ended(t, msg->data.result);
+    }
+}
+
+
+static void
+ngx_eb_client_ended(ngx_eb_client_transfer_t *t, CURLcode code)
+{
+    long        sent;
+    char       *address;
+    curl_off_t  usec;
+
+    t->added = 0;
+    ngx_eb_client->nrunning--;
+    ngx_queue_remove(&t->queue);
+
+    if (code == CURLE_OK) {
+        (void) curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &sent);
+        t->reply.status = (ngx_uint_t) sent;
+
+    } else {
+        t->failed = 1;
+
+        if (t->large) {
+            (void) ngx_cpystrn((u_char *) t->words,
+                               (u_char *) "the answer is too long",
+                               sizeof(t->words));
+
+        } else if (t->words[0] == '\0') {
+            (void) ngx_cpystrn((u_char *) t->words,
+                               (u_char *) curl_easy_strerror(code),
+                               sizeof(t->words));
+        }
+
+        sent = 0;
+        (void) curl_easy_getinfo(t->easy, CURLINFO_REQUEST_SIZE, &sent);
+        t->reply.unsent = (sent == 0);
+    }
+
+    address = NULL;
+
+    if (curl_easy_getinfo(t->easy, CURLINFO_PRIMARY_IP, &address) == CURLE_OK
+        && address)
+    {
+        t->reply.address.len = ngx_strlen(address);
+        t->reply.address.data = ngx_pnalloc(t->pool, t->reply.address.len);
+
+        if (t->reply.address.data) {
+            ngx_memcpy(t->reply.address.data, address, t->reply.address.len);
+
+        } else {
+            t->reply.address.len = 0;
+        }
+    }
+
+#define ngx_eb_client_time(info, msec)                                        \
+    usec = 0;                                                                 \
+    (void) curl_easy_getinfo(t->easy, info, &usec);                           \
+    (msec) = (ngx_msec_t) ((usec + 999) / 1000)
+
+    ngx_eb_client_time(CURLINFO_NAMELOOKUP_TIME_T, t->reply.resolved);
+    ngx_eb_client_time(CURLINFO_CONNECT_TIME_T, t->reply.connected);
+    ngx_eb_client_time(CURLINFO_APPCONNECT_TIME_T, t->reply.secured);
+    ngx_eb_client_time(CURLINFO_STARTTRANSFER_TIME_T, t->reply.first_byte);
+
+    (void) curl_multi_remove_handle(ngx_eb_client->multi, t->easy);
+
+    ngx_eb_client_finish(t);
+
+    if (ngx_eb_client && !ngx_queue_empty(&ngx_eb_client->waiting)) {
+        ngx_post_event(&ngx_eb_client->post, &ngx_posted_events);
+    }
+}
+
+
+static void
+ngx_eb_client_finish(ngx_eb_client_transfer_t *t)
+{
+    ngx_msec_t  lookup;
+
+    if (t->failed) {
+        t->reply.status = 0;
+        t->reply.error.data = (u_char *) t->words;
+        t->reply.error.len = ngx_strlen(t->words);
+
+        if (t->reply.first_byte == 0 && t->reply.connected == 0) {
+            t->reply.unsent = 1;
+        }
+    }
+
+    /* libcurl did not do all of it */
+
+    lookup = t->looked_up ? t->looked_up - t->start : 0;
+
+    if (lookup) {
+        t->reply.resolved = lookup;
+
+        if (t->reply.connected) {
+            t->reply.connected += lookup;
+        }
+
+        if (t->reply.secured) {
+            t->reply.secured += lookup;
+        }
+
+        if (t->reply.first_byte) {
+            t->reply.first_byte += lookup;
+        }
+    }
+
+    t->reply.total = ngx_current_msec - t->start;
+
+    t->handler(t->data, &t->reply);
+
+    ngx_eb_client_free(t);
+}
+
+
+static void
+ngx_eb_client_free(ngx_eb_client_transfer_t *t)
+{
+    struct curl_slist  *list;
+
+    if (t->easy) {
+        curl_easy_cleanup(t->easy);
+    }
+
+    /* credentials may be in either */
+
+    for (list = t->headers; list; list = list->next) {
+        OPENSSL_cleanse(list->data, ngx_strlen(list->data));
+    }
+
+    if (t->body) {
+        OPENSSL_cleanse(t->body, t->body_len);
+    }
+
+    if (t->reply.body.data) {
+        OPENSSL_cleanse(t->reply.body.data, t->reply.body.len);
+        ngx_free(t->reply.body.data);
+    }
+
+    curl_slist_free_all(t->headers);
+    curl_slist_free_all(t->resolve);
+
+    ngx_destroy_pool(t->pool);
+}
+
+
+static void
+ngx_eb_client_timer(ngx_event_t *ev)
+{
+    ngx_eb_client_action(CURL_SOCKET_TIMEOUT, 0);
+}
+
+
+static void
+ngx_eb_client_event(ngx_event_t *ev)
+{
+    int                events;
+    ngx_socket_t       fd;
+    ngx_connection_t  *c;
+
+    c = ev->data;
+    fd = c->fd;
+
+    /*
+     * worker_shutdown_timeout: there is no time left.  Taking the socket for
+     * broken ends its transfer.
+     */
+
+    if (c->close) {
+        ngx_eb_client_action(fd, CURL_CSELECT_ERR);
+        return;
+    }
+
+    events = ev->write ? CURL_CSELECT_OUT : CURL_CSELECT_IN;
+
+    /* c may be gone when this returns */
+
+    ngx_eb_client_action(fd, events);
+}
+
+
+static int
+ngx_eb_client_on_socket(CURL *easy, curl_socket_t s, int what, void *data,
+    void *socket)
+{
+    ngx_connection_t *c = socket;
+
+    if (what == CURL_POLL_REMOVE) {
+
+        if (c) {
+            ngx_eb_client_forget(c);
+            (void) curl_multi_assign(ngx_eb_client->multi, s, NULL);
+        }
+
+        return 0;
+    }
+
+    if (c == NULL) {
+        c = ngx_get_connection(s, ngx_cycle->log);
+        if (c == NULL) {
+            return -1;
+        }
+
+        c->log = ngx_cycle->log;
+        c->read->log = c->log;
+        c->write->log = c->log;
+        c->read->handler = ngx_eb_client_event;
+        c->write->handler = ngx_eb_client_event;
+
+        (void) curl_multi_assign(ngx_eb_client->multi, s, c);
+    }
+
+    if (ngx_eb_client_watch(c->read, NGX_READ_EVENT, what & CURL_POLL_IN)
+        != NGX_OK
+        || ngx_eb_client_watch(c->write, NGX_WRITE_EVENT, what & CURL_POLL_OUT)
+           != NGX_OK)
+    {
+        return -1;
+    }
+
+    return 0;
+}
+
+
+/* the descriptor is libcurl's, who may go on with it or close it */
+
+static void
+ngx_eb_client_forget(ngx_connection_t *c)
+{
+    (void) ngx_eb_client_watch(c->read, NGX_READ_EVENT, 0);
+    (void) ngx_eb_client_watch(c->write, NGX_WRITE_EVENT, 0);
+
+    if (c->read->posted) {
+        ngx_delete_posted_event(c->read);
+    }
+
+    if (c->write->posted) {
+        ngx_delete_posted_event(c->write);
+    }
+
+    ngx_free_connection(c);
+
+    c->fd = (ngx_socket_t) -1;
+}
+
+
+static ngx_int_t
+ngx_eb_client_watch(ngx_event_t *ev, ngx_int_t event, ngx_uint_t on)
+{
+    if (on) {
+        return ev->active ? NGX_OK
+                          : ngx_add_event(ev, event, NGX_LEVEL_EVENT);
+    }
+
+    return ev->active ? ngx_del_event(ev, event, 0) : NGX_OK;
+}
+
+
+static int
+ngx_eb_client_on_timer(CURLM *multi, long msec, void *data)
+{
+    ngx_event_t  *timer;
+
+    timer = &ngx_eb_client->timer;
+
+    if (timer->timer_set) {
+        ngx_del_timer(timer);
+    }
+
+    if (msec < 0) {
+        return 0;
+    }
+
+    /* while nobody waits it is about what is kept open only */
+
+    timer->cancelable = (ngx_eb_client->nrunning == 0
+                         && ngx_queue_empty(&ngx_eb_client->running));
+
+    ngx_add_timer(timer, msec ? (ngx_msec_t) msec : 1);
+
+    return 0;
+}
+
+
+static size_t
+ngx_eb_client_on_body(char *p, size_t size, size_t n, void *data)
+{
+    ngx_eb_client_transfer_t *t = data;
+
+    u_char     *q;
+    size_t      len, room;
+    ngx_str_t  *body;
+
+    body = &t->reply.body;
+    len = size * n;
+
+    if (len > t->max_body - body->len) {
+        t->large = 1;
+        return 0;
+    }
+
+    if (body->len + len > t->room) {
+
+        room = ngx_max(2 * t->room, body->len + len);
+        room = ngx_max(room, 4096);
+
+        q = ngx_alloc(room, ngx_cycle->log);
+        if (q == NULL) {
+            return 0;
+        }
+
+        if (body->len) {
+            ngx_memcpy(q, body->data, body->len);
+            OPENSSL_cleanse(body->data, body->len);
+        }
+
+        if (body->data) {
+            ngx_free(body->data);
+        }
+
+        body->data = q;
+        t->room = room;
+    }
+
+    ngx_memcpy(body->data + body->len, p, len);
+    body->len += len;
+
+    return len;
+}
+
+
+static size_t
+ngx_eb_client_on_header(char *p, size_t size, size_t n, void *data)
+{
+    ngx_eb_client_transfer_t *t = data;
+
+    u_char      *line, *last;
+    size_t       len;
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    struct {
+        ngx_str_t                name;
+        ngx_str_t               *value;
+    } wanted[] = {
+        { ngx_string("Retry-After:"), &t->reply.retry_after },
+        { ngx_string("ETag:"), &t->reply.etag },
+        { ngx_string("ININ-Correlation-Id:"), &t->reply.correlation_id }
+    };
+
+    line = (u_char *) p;
+    len = size * n;
+    last = line + len;
+
+    t->head += len;
+
+    if (t->head > NGX_EB_CLIENT_HEADERS * 1024) {
+        t->large = 1;
+        return 0;
+    }
+
+    for (i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+
+        if (len <= wanted[i].name.len
+            || ngx_strncasecmp(line, wanted[i].name.data, wanted[i].name.len)
+               != 0)
+        {
+            continue;
+        }
+
+        line += wanted[i].name.len;
+
+        while (line < last && (*line == ' ' || *line == '\t')) {
+            line++;
+        }
+
+        while (last > line && last[-1] <= ' ') {
+            last--;
+        }
+
+        value = wanted[i].value;
+        value->len = last - line;
+        value->data = ngx_pnalloc(t->pool, value->len + 1);
+
+        if (value->data == NULL) {
+            value->len = 0;
+            return 0;
+        }
+
+        ngx_memcpy(value->data, line, value->len);
+        break;
+    }
+
+    return len;
+}

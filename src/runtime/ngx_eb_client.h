@@ -1,0 +1,80 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * The background HTTP client: requests of a worker that no client of nginx
+ * waits for on a connection of its own.  libcurl, on nginx's event loop.
+ */
+
+
+#ifndef _NGX_EB_CLIENT_H_INCLUDED_
+#define _NGX_EB_CLIENT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+
+/* under way at a time in one worker; others wait for their turn */
+#define NGX_EB_CLIENT_PARALLEL  64
+
+
+/* valid in the handler only */
+
+typedef struct {
+    ngx_uint_t                status;       /* 0: there is no whole answer */
+    ngx_str_t                 error;        /* words for it, then */
+    ngx_str_t                 body;
+    ngx_str_t                 retry_after;  /* headers' values, or empty */
+    ngx_str_t                 etag;
+    ngx_str_t                 correlation_id;   /* ININ-Correlation-Id */
+    ngx_str_t                 address;      /* of the peer, or empty */
+    ngx_msec_t                resolved;     /* since the start; 0: not done */
+    ngx_msec_t                connected;
+    ngx_msec_t                secured;      /* TLS */
+    ngx_msec_t                first_byte;
+    ngx_msec_t                total;
+    unsigned                  unsent:1;     /* no byte of the request left */
+} ngx_eb_client_reply_t;
+
+
+typedef struct {
+    ngx_str_t                 method;
+    ngx_str_t                 url;          /* http or https */
+    ngx_str_t                *headers;      /* "Name: value" */
+    ngx_uint_t                nheaders;
+    ngx_str_t                 body;
+    ngx_str_t                 trusted_certificate;  /* file, NUL at the end;
+                                               empty: those of the system */
+    ngx_msec_t                connect_timeout;
+    ngx_msec_t                timeout;      /* in all, names included */
+    size_t                    max_body;     /* of the answer */
+    ngx_resolver_t           *resolver;     /* NULL: that of the system, in a
+                                               thread of libcurl */
+    ngx_msec_t                resolver_timeout;
+    void                    (*handler)(void *data,
+        ngx_eb_client_reply_t *reply);
+    void                     *data;
+} ngx_eb_client_request_t;
+
+
+typedef struct ngx_eb_client_transfer_s  ngx_eb_client_transfer_t;
+
+
+/*
+ * Worker.  Everything is copied, and wiped in the end.  The handler is called
+ * once, from the event loop, never from here.  Until then the worker does not
+ * end, unless it is terminated.  NULL: logged.
+ */
+ngx_eb_client_transfer_t *ngx_eb_client_send(
+    ngx_eb_client_request_t *request);
+
+/* the handler will not be called */
+void ngx_eb_client_cancel(ngx_eb_client_transfer_t *transfer);
+
+/* worker, exit_process */
+void ngx_eb_client_exit(void);
+
+
+#endif /* _NGX_EB_CLIENT_H_INCLUDED_ */
