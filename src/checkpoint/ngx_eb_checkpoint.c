@@ -310,9 +310,15 @@ ngx_eb_checkpoint_claim_timeout(ngx_eb_checkpoint_t *cp)
 ngx_uint_t
 ngx_eb_checkpoint_flush_due(ngx_eb_checkpoint_t *cp)
 {
-    uint64_t  last, now;
+    uint64_t    last, now;
+    ngx_uint_t  drained;
 
-    if (cp->conf->sync == 0) {
+    drained = (__atomic_load_n(&cp->header->drained, __ATOMIC_ACQUIRE)
+               == NGX_EB_CHECKPOINT_DRAINED);
+
+    /* with sync=off there is only a predecessor to remove */
+
+    if (cp->conf->sync == 0 && !drained) {
         return 0;
     }
 
@@ -338,8 +344,7 @@ ngx_eb_checkpoint_flush_due(ngx_eb_checkpoint_t *cp)
 
     /* the flush that begins now is one of all that has moved */
 
-    cp->finishing = (__atomic_load_n(&cp->header->drained, __ATOMIC_ACQUIRE)
-                     == NGX_EB_CHECKPOINT_DRAINED);
+    cp->finishing = drained;
 
     return 1;
 }

@@ -242,7 +242,9 @@ ngx_eb_checkpoint_chunk(ngx_eb_checkpoint_t *cp)
 static void
 ngx_eb_checkpoint_pass(ngx_eb_checkpoint_t *cp)
 {
+#if !(NGX_THREADS)
     ngx_err_t                    err;
+#endif
     ngx_eb_checkpoint_header_t  *h;
 
     h = cp->header;
@@ -275,13 +277,9 @@ ngx_eb_checkpoint_pass(ngx_eb_checkpoint_t *cp)
                   "eventbridge: checkpoint \"%V\": all marks have moved",
                   &cp->conf->name);
 
-#if (NGX_THREADS)
-    if (cp->conf->sync) {
-        return;
-    }
-#endif
+    /* to free what it takes is long work: a thread does it after a flush */
 
-    /* nothing is ever flushed */
+#if !(NGX_THREADS)
 
     err = ngx_eb_checkpoint_finish_locked(cp->conf, h, cp->fd, 0);
 
@@ -291,6 +289,8 @@ ngx_eb_checkpoint_pass(ngx_eb_checkpoint_t *cp)
                       "deleted by the next reload or start",
                       &cp->conf->name, &cp->conf->path);
     }
+
+#endif
 }
 
 

@@ -213,6 +213,12 @@ ngx_eb_checkpoint_successor(ngx_eb_checkpoint_t *cp,
     next.log = cp->log;
     next.owner = -1;
 
+    /* others need the last of the disk more than we do */
+
+    if (ngx_eb_checkpoint_absent(try) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     next.fd = ngx_eb_checkpoint_temp(try, path);
 
     if (next.fd == -1) {

@@ -22,6 +22,12 @@
 /* between two chunks of marks that move to another file, ms */
 #define NGX_HTTP_EVENTBRIDGE_MOVE   2
 
+/* with sync=off: to see whether a file is to be removed */
+#define NGX_HTTP_EVENTBRIDGE_SYNC_OFF  1000
+
+#define ngx_http_eventbridge_sync_time(zone)                                  \
+    ((zone)->conf.sync ? (zone)->conf.sync : NGX_HTTP_EVENTBRIDGE_SYNC_OFF)
+
 /* how often destinations are named in the registry */
 #define NGX_HTTP_EVENTBRIDGE_RENEW  60000
 
@@ -274,17 +280,14 @@ ngx_http_eventbridge_sync_start(ngx_cycle_t *cycle,
 
     for (i = 0; i < emcf->zones.nelts; i++) {
 
-        if (zones[i]->conf.sync == 0) {
-            continue;
-        }
-
         /* fd is unused; the zone is found again by the event's address */
         zones[i]->sync_event.data = &emcf->worker->dummy;
         zones[i]->sync_event.handler = ngx_http_eventbridge_sync;
         zones[i]->sync_event.log = cycle->log;
         zones[i]->sync_event.cancelable = 1;
 
-        ngx_add_timer(&zones[i]->sync_event, zones[i]->conf.sync);
+        ngx_add_timer(&zones[i]->sync_event,
+                      ngx_http_eventbridge_sync_time(zones[i]));
     }
 }
 
@@ -308,7 +311,7 @@ ngx_http_eventbridge_sync(ngx_event_t *ev)
                ((u_char *) ev
                 - offsetof(ngx_http_eventbridge_zone_t, sync_event));
 
-    ngx_add_timer(ev, zone->conf.sync);
+    ngx_add_timer(ev, ngx_http_eventbridge_sync_time(zone));
 
     if (zone->syncing || !ngx_eb_checkpoint_flush_due(zone->checkpoint)) {
         return;
