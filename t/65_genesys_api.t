@@ -19,7 +19,7 @@ use JSON::PP ();
 use Test::EventBridge;
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'debug')->plan(11);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'debug')->plan(12);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -50,6 +50,7 @@ http {
         location /subscriptions { eventbridge_genesys_subscriptions org; }
         location /retention { eventbridge_genesys_retention org; }
         location /filters { eventbridge_genesys_filters org; }
+        location = /metrics { eventbridge_metrics; }
 
         location /_genesys/ {
             internal;
@@ -90,6 +91,11 @@ is($g->object(subscriptions => $id)->{retentionPeriodDays}, 60,
 $r = client($port)->request(method => 'DELETE', path => "/subscriptions/$id");
 is($r->status(), 204, 'and deleted');
 is_deeply([ $g->objects('subscriptions') ], [], 'at the API, too');
+
+my $metrics = get($port, '/metrics')->body();
+like($metrics, qr/^eventbridge_genesys_requests_total\{organisation="org",
+    operation="subscription_create",result="2xx"\}\ 1$/mx,
+    'requests are counted');
 
 my @tokens = $g->token_requests();
 is(scalar @tokens, 1, 'one token was enough');

@@ -38,6 +38,7 @@ struct ngx_http_eventbridge_api_s {
 
     ngx_pool_t                       *pool;
     ngx_log_t                        *log;
+    ngx_eb_stats_t                   *stats;
     ngx_http_eventbridge_control_t   *control;
     ngx_http_eventbridge_facts_t      facts;
 
@@ -52,6 +53,7 @@ struct ngx_http_eventbridge_api_s {
     ngx_event_t                       wake;     /* posted: look at it */
     ngx_event_t                       timer;    /* a delay, or a deadline */
     ngx_msec_t                        start;
+    ngx_msec_t                        sent;
 
     void                            (*done)(ngx_http_eventbridge_api_t *api,
         void *data, ngx_int_t rc);
@@ -88,6 +90,8 @@ static void ngx_http_eventbridge_api_wake(ngx_event_t *ev);
 static void ngx_http_eventbridge_api_timer(ngx_event_t *ev);
 static void ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api);
 static void ngx_http_eventbridge_api_token(void *data);
+static ngx_eb_stats_cell_t *ngx_http_eventbridge_api_count(
+    ngx_http_eventbridge_api_t *api, ngx_uint_t status);
 static void ngx_http_eventbridge_api_finish(ngx_http_eventbridge_api_t *api,
     ngx_int_t rc);
 
@@ -122,6 +126,7 @@ ngx_http_eventbridge_api_create(ngx_http_eventbridge_control_t *control,
     api->pool = pool;
     api->log = log;
     api->control = control;
+    api->stats = emcf->stats;
     api->fd = (ngx_socket_t) -1;
     api->start = ngx_current_msec;
 
@@ -337,6 +342,7 @@ ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api)
 
     call->api = api;
     api->call = call;
+    api->sent = ngx_current_msec;
     api->authorization.len = sizeof("Bearer ") - 1 + api->bearer.token.len;
 
     if (ngx_http_eventbridge_call_start(call) != NGX_OK) {
@@ -794,6 +800,7 @@ ngx_http_eventbridge_api_timer(ngx_event_t *ev)
 static void
 ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
 {
+    ngx_eb_stats_cell_t          *cells;
     ngx_eb_genesys_reply_t        reply;
     ngx_eb_genesys_moment_t       moment;
     ngx_eb_genesys_decision_t     decision;
@@ -813,6 +820,8 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
         return;
     }
 
+    cells = ngx_http_eventbridge_api_count(api, reply.status);
+
     moment.msec = ngx_current_msec;
     moment.sec = ngx_time();
     moment.random = (ngx_uint_t) ngx_random();
@@ -829,6 +838,8 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
         return;
 
     case NGX_EB_GENESYS_RETRY_AGAIN:
+        ngx_eb_stats_add(cells, NGX_EB_STATS_C_RETRIES, 1);
+
         ngx_log_error(NGX_LOG_NOTICE, api->log, 0,
                       "eventbridge: %V %V of organisation \"%V\" is sent "
                       "again in %Mms, after status %ui %V",
@@ -843,6 +854,43 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
     default:
         ngx_http_eventbridge_api_step(api, &reply);
     }
+}
+
+
+/* calls are few: their series is looked up for each */
+
+static ngx_eb_stats_cell_t *
+ngx_http_eventbridge_api_count(ngx_http_eventbridge_api_t *api,
+    ngx_uint_t status)
+{
+    u_char                buf[512];
+    ngx_str_t             labels;
+    ngx_uint_t            cell;
+    ngx_eb_out_t          out;
+    ngx_eb_stats_cell_t  *cells;
+
+    ngx_eb_out_init(&out, buf, sizeof(buf));
+
+    ngx_eb_out_lit(&out, "organisation=");
+    ngx_eb_out_label(&out, &api->control->org->name, 64);
+    ngx_eb_out_lit(&out, ",operation=");
+    ngx_eb_out_label(&out, &api->request.operation, 64);
+
+    labels.data = buf;
+    labels.len = out.pos - buf;
+
+    cells = ngx_eb_stats_series(api->stats, NGX_EB_STATS_CALL, &labels);
+
+    cell = (status == 0) ? NGX_EB_STATS_C_NO_STATUS
+         : (status == NGX_HTTP_TOO_MANY_REQUESTS) ? NGX_EB_STATS_C_429
+         : (status / 100 == 2) ? NGX_EB_STATS_C_2XX
+         : (status / 100 == 4) ? NGX_EB_STATS_C_4XX
+         : NGX_EB_STATS_C_5XX;
+
+    ngx_eb_stats_add(cells, cell, 1);
+    ngx_eb_stats_observe_call(cells, ngx_current_msec - api->sent);
+
+    return cells;
 }
 
 

@@ -64,6 +64,8 @@ static void ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api,
 static void ngx_http_eventbridge_control_audit(
     ngx_http_eventbridge_action_t *action, ngx_http_eventbridge_api_t *api,
     ngx_int_t rc);
+static void ngx_http_eventbridge_control_count(
+    ngx_http_eventbridge_action_t *action, ngx_eb_genesys_op_t *op);
 static ngx_int_t ngx_http_eventbridge_control_answer(ngx_http_request_t *r,
     ngx_eb_genesys_answer_t *answer);
 
@@ -499,6 +501,7 @@ ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api, void *data,
     op = ngx_http_eventbridge_api_op(api);
 
     ngx_http_eventbridge_control_audit(action, api, rc);
+    ngx_http_eventbridge_control_count(action, op);
 
     if (action->waiter == NULL) {
         return;
@@ -522,6 +525,48 @@ ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api, void *data,
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
+}
+
+
+/* what becomes of retention policies */
+
+static void
+ngx_http_eventbridge_control_count(ngx_http_eventbridge_action_t *action,
+    ngx_eb_genesys_op_t *op)
+{
+    u_char                             buf[256];
+    ngx_str_t                          labels;
+    ngx_eb_out_t                       out;
+    ngx_eb_stats_cell_t               *cells;
+    ngx_eb_genesys_retention_t        *retention;
+    ngx_http_eventbridge_main_conf_t  *emcf;
+
+    if (!action->retention) {
+        return;
+    }
+
+    emcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                               ngx_http_eventbridge_module);
+    retention = ngx_eb_genesys_retention(op);
+
+    if (emcf == NULL || retention->puts == 0) {
+        return;
+    }
+
+    ngx_eb_out_init(&out, buf, sizeof(buf));
+
+    ngx_eb_out_lit(&out, "organisation=");
+    ngx_eb_out_label(&out, &action->control->org->name, 64);
+
+    labels.data = buf;
+    labels.len = out.pos - buf;
+
+    cells = ngx_eb_stats_series(emcf->stats, NGX_EB_STATS_ORGANISATION,
+                                &labels);
+
+    ngx_eb_stats_add(cells, NGX_EB_STATS_O_ADJUSTMENTS, 1);
+    ngx_eb_stats_add(cells, NGX_EB_STATS_O_MIGRATIONS, retention->migrated);
+    ngx_eb_stats_add(cells, NGX_EB_STATS_O_ADJUST_MSEC, retention->latency);
 }
 
 

@@ -134,6 +134,9 @@ typedef char  ngx_eb_stats_assert_batch[
 typedef char  ngx_eb_stats_assert_latency[
     NGX_EB_STATS_D_END - NGX_EB_STATS_D_LATENCY_HIST
     == NGX_EB_STATS_LATENCY_N + 2 ? 1 : -1];
+typedef char  ngx_eb_stats_assert_call[
+    NGX_EB_STATS_C_END - NGX_EB_STATS_C_LATENCY_HIST
+    == NGX_EB_STATS_LATENCY_N + 2 ? 1 : -1];
 typedef char  ngx_eb_stats_assert_cells[
     NGX_EB_STATS_L_END <= NGX_EB_STATS_CELLS ? 1 : -1];
 
@@ -154,6 +157,9 @@ static const ngx_eb_stats_histogram_t  ngx_eb_stats_batch = {
 #define NGX_EB_STATS_HELP_REQUESTS  "Requests to ingest locations, by answer."
 #define NGX_EB_STATS_HELP_RESULTS                                             \
     "Requests to destinations, by class of the answer; none: no answer."
+
+#define NGX_EB_STATS_HELP_CALLS                                               \
+    "Requests to the API of Genesys Cloud, by answer; none: no answer."
 
 /* lines of one name stand together: HELP and TYPE are printed once for them */
 
@@ -297,6 +303,39 @@ static const ngx_eb_stats_metric_t  ngx_eb_stats_metrics[] = {
       "Events of the route that its destination had been given before.",
       NGX_EB_STATS_ROUTE, NGX_EB_STATS_R_DUPLICATES, NULL, NULL, 0 },
 
+    { "eventbridge_genesys_requests_total", "counter",
+      NGX_EB_STATS_HELP_CALLS,
+      NGX_EB_STATS_CALL, NGX_EB_STATS_C_2XX, "result=\"2xx\"", NULL, 0 },
+    { "eventbridge_genesys_requests_total", "counter",
+      NGX_EB_STATS_HELP_CALLS,
+      NGX_EB_STATS_CALL, NGX_EB_STATS_C_4XX, "result=\"4xx\"", NULL, 0 },
+    { "eventbridge_genesys_requests_total", "counter",
+      NGX_EB_STATS_HELP_CALLS,
+      NGX_EB_STATS_CALL, NGX_EB_STATS_C_429, "result=\"429\"", NULL, 0 },
+    { "eventbridge_genesys_requests_total", "counter",
+      NGX_EB_STATS_HELP_CALLS,
+      NGX_EB_STATS_CALL, NGX_EB_STATS_C_5XX, "result=\"5xx\"", NULL, 0 },
+    { "eventbridge_genesys_requests_total", "counter",
+      NGX_EB_STATS_HELP_CALLS,
+      NGX_EB_STATS_CALL, NGX_EB_STATS_C_NO_STATUS, "result=\"none\"", NULL, 0 },
+    { "eventbridge_genesys_request_retries_total", "counter",
+      "Requests to the API of Genesys Cloud that were sent again.",
+      NGX_EB_STATS_CALL, NGX_EB_STATS_C_RETRIES, NULL, NULL, 0 },
+    { "eventbridge_genesys_request_duration_seconds", "histogram",
+      "Time that a request to the API of Genesys Cloud took.",
+      NGX_EB_STATS_CALL, NGX_EB_STATS_C_LATENCY_HIST, NULL,
+      &ngx_eb_stats_latency, 1 },
+
+    { "eventbridge_genesys_adjustments_total", "counter",
+      "Retention policies that were to be changed.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_ADJUSTMENTS, NULL, NULL, 0 },
+    { "eventbridge_genesys_migrations_total", "counter",
+      "Changes of retention policies whose migration is known to be over.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_MIGRATIONS, NULL, NULL, 0 },
+    { "eventbridge_genesys_adjustment_seconds_total", "counter",
+      "Time that changes of retention policies took.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_ADJUST_MSEC, NULL, NULL, 1 },
+
     { "eventbridge_audit_lines_total", "counter",
       "Lines written to audit logs.",
       NGX_EB_STATS_NODE, NGX_EB_STATS_N_AUDIT_LINES, NULL, NULL, 0 },
@@ -370,6 +409,14 @@ void
 ngx_eb_stats_observe_latency(ngx_eb_stats_cell_t *cells, int64_t msec)
 {
     ngx_eb_stats_observe(cells, NGX_EB_STATS_D_LATENCY_HIST,
+                         &ngx_eb_stats_latency, msec);
+}
+
+
+void
+ngx_eb_stats_observe_call(ngx_eb_stats_cell_t *cells, int64_t msec)
+{
+    ngx_eb_stats_observe(cells, NGX_EB_STATS_C_LATENCY_HIST,
                          &ngx_eb_stats_latency, msec);
 }
 

@@ -775,13 +775,15 @@ static void
 ngx_eb_stats_layout(ngx_eb_stats_layout_t *layout)
 {
     uint64_t  hash;
-    uint32_t  ends[5];
+    uint32_t  ends[7];
 
     ends[0] = NGX_EB_STATS_KINDS;
     ends[1] = NGX_EB_STATS_L_END;
     ends[2] = NGX_EB_STATS_D_END;
     ends[3] = NGX_EB_STATS_R_END;
     ends[4] = NGX_EB_STATS_N_END;
+    ends[5] = NGX_EB_STATS_C_END;
+    ends[6] = NGX_EB_STATS_O_END;
 
     hash = ngx_eb_stats_hash(NGX_EB_STATS_FNV_BASIS, ends, sizeof(ends));
     hash = ngx_eb_stats_bounds(hash);

@@ -26,6 +26,8 @@ typedef enum {
     NGX_EB_STATS_DESTINATION,   /* server, location, destination */
     NGX_EB_STATS_ROUTE,         /* server, location, route, destination */
     NGX_EB_STATS_ZONE,          /* zone */
+    NGX_EB_STATS_CALL,          /* organisation, operation */
+    NGX_EB_STATS_ORGANISATION,  /* organisation */
     NGX_EB_STATS_KINDS
 } ngx_eb_stats_kind_e;
 
@@ -114,6 +116,24 @@ enum {                          /* NGX_EB_STATS_ZONE: gauges, set by a scrape */
     NGX_EB_STATS_Z_END = 0
 };
 
+enum {                          /* NGX_EB_STATS_CALL: requests to the API */
+    NGX_EB_STATS_C_2XX = 0,
+    NGX_EB_STATS_C_4XX,             /* but 429 */
+    NGX_EB_STATS_C_429,
+    NGX_EB_STATS_C_5XX,             /* and what is none of these */
+    NGX_EB_STATS_C_NO_STATUS,
+    NGX_EB_STATS_C_RETRIES,         /* sent again */
+    NGX_EB_STATS_C_LATENCY_HIST,    /* as that of a destination */
+    NGX_EB_STATS_C_END = NGX_EB_STATS_C_LATENCY_HIST + 16
+};
+
+enum {                          /* NGX_EB_STATS_ORGANISATION */
+    NGX_EB_STATS_O_ADJUSTMENTS = 0,     /* of retention policies */
+    NGX_EB_STATS_O_MIGRATIONS,          /* those that are over */
+    NGX_EB_STATS_O_ADJUST_MSEC,         /* sum of their latencies */
+    NGX_EB_STATS_O_END
+};
+
 
 typedef struct ngx_eb_stats_s  ngx_eb_stats_t;
 
@@ -160,6 +180,7 @@ void ngx_eb_stats_count_lag(ngx_eb_stats_cell_t *counts, int64_t msec);
 /* bucket bounds are fixed; value in ms (latency) or events (batch) */
 void ngx_eb_stats_observe_batch(ngx_eb_stats_cell_t *cells, ngx_uint_t n);
 void ngx_eb_stats_observe_latency(ngx_eb_stats_cell_t *cells, int64_t msec);
+void ngx_eb_stats_observe_call(ngx_eb_stats_cell_t *cells, int64_t msec);
 
 
 /*
