@@ -19,7 +19,7 @@ use JSON::PP ();
 use Test::EventBridge;
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'debug')->plan(12);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'debug')->plan(21);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -91,6 +91,23 @@ is($g->object(subscriptions => $id)->{retentionPeriodDays}, 60,
 $r = client($port)->request(method => 'DELETE', path => "/subscriptions/$id");
 is($r->status(), 204, 'and deleted');
 is_deeply([ $g->objects('subscriptions') ], [], 'at the API, too');
+
+# what nginx itself refuses is a problem document, too
+
+for my $case ([ GET => '/subscriptions/a/b', 404 ],
+    [ PATCH => '/subscriptions', 405 ],
+    [ PUT => '/subscriptions/x', 413, 'x' x 600_000 ])
+{
+    my ($method, $path, $status, $content) = @$case;
+
+    my $res = client($port)->request(method => $method, path => $path,
+        defined $content ? (body => $content) : ());
+
+    is($res->status(), $status, "$method $path: $status");
+    is($res->header('Content-Type'), 'application/problem+json',
+        "$method $path: type");
+    is($res->json()->{status}, $status, "$method $path: document");
+}
 
 my $metrics = get($port, '/metrics')->body();
 like($metrics, qr/^eventbridge_genesys_requests_total\{organisation="org",

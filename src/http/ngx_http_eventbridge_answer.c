@@ -7,7 +7,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_genesys.h"
 
 
 /* an answer lists at most so many invalid events */
@@ -37,6 +37,8 @@ static void ngx_http_eventbridge_count(ngx_http_request_t *r,
 
 static ngx_str_t  ngx_http_eventbridge_json_type =
     ngx_string("application/json");
+static ngx_str_t  ngx_http_eventbridge_problem_type =
+    ngx_string("application/problem+json");
 
 
 /* an answer that comes before any event was looked at; a status or NGX_* */
@@ -514,7 +516,7 @@ ngx_http_eventbridge_error_header(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
 
-    if (!elcf->enabled
+    if (!elcf->enabled && elcf->control == NULL
         && !(ctx
              && ((ctx->unauthorized
                   && r->headers_out.status == NGX_HTTP_UNAUTHORIZED)
@@ -549,8 +551,10 @@ ngx_http_eventbridge_error_header(ngx_http_request_t *r)
     ngx_http_clear_last_modified(r);
 
     r->headers_out.content_length_n = ngx_http_eventbridge_error_text(r)->len;
-    r->headers_out.content_type = ngx_http_eventbridge_json_type;
-    r->headers_out.content_type_len = ngx_http_eventbridge_json_type.len;
+    r->headers_out.content_type = elcf->control
+                                  ? ngx_http_eventbridge_problem_type
+                                  : ngx_http_eventbridge_json_type;
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
     ngx_str_null(&r->headers_out.charset);
 
@@ -635,9 +639,15 @@ ngx_http_eventbridge_error_text(ngx_http_request_t *r)
         "{\"error\":\"internal_error\",\"message\":"
         "\"the request could not be processed\"}\n");
 
-    ngx_http_eventbridge_ctx_t  *ctx;
+    ngx_http_eventbridge_ctx_t       *ctx;
+    ngx_http_eventbridge_loc_conf_t  *elcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+    elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+
+    if (elcf->control) {
+        return ngx_http_eventbridge_control_error(r->headers_out.status);
+    }
 
     if (ctx->unauthorized && r->headers_out.status == NGX_HTTP_UNAUTHORIZED) {
         return &unauthorized;

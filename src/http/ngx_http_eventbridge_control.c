@@ -680,8 +680,9 @@ static ngx_int_t
 ngx_http_eventbridge_control_answer(ngx_http_request_t *r,
     ngx_eb_genesys_answer_t *answer)
 {
-    ngx_str_t   body, retry, id;
-    ngx_str_t  *type;
+    ngx_str_t                    body, retry, id;
+    ngx_str_t                   *type;
+    ngx_http_eventbridge_ctx_t  *ctx;
 
     /* the answer's memory goes when this returns, and the client may be slow */
 
@@ -720,9 +721,62 @@ ngx_http_eventbridge_control_answer(ngx_http_request_t *r,
         r->header_only = 1;
     }
 
+    ctx = ngx_http_eventbridge_get_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* it is not to be replaced */
+    ctx->answered = 1;
+
     type = (answer->status >= NGX_HTTP_BAD_REQUEST)
            ? &ngx_http_eventbridge_control_problem
            : &ngx_http_eventbridge_control_json;
 
     return ngx_http_eventbridge_respond(r, answer->status, type, &body);
+}
+
+
+ngx_str_t *
+ngx_http_eventbridge_control_error(ngx_uint_t status)
+{
+    ngx_uint_t  i;
+
+#define ngx_http_eventbridge_problem(status, title, detail)                   \
+    { status, ngx_string("{\"type\":\"about:blank\",\"title\":\"" title        \
+                         "\",\"status\":" #status ",\"detail\":\"" detail     \
+                         "\"}\n") }
+
+    static struct {
+        ngx_uint_t               status;
+        ngx_str_t                text;
+    } problems[] = {
+        ngx_http_eventbridge_problem(400, "Bad Request",
+            "the request is not valid HTTP"),
+        ngx_http_eventbridge_problem(401, "Unauthorized",
+            "the request has no valid credentials"),
+        ngx_http_eventbridge_problem(403, "Forbidden",
+            "this is for local clients only, or for others"),
+        ngx_http_eventbridge_problem(404, "Not Found",
+            "there is nothing of that path in this location"),
+        ngx_http_eventbridge_problem(405, "Method Not Allowed",
+            "the header Allow says which methods there are"),
+        ngx_http_eventbridge_problem(408, "Request Timeout",
+            "the body did not arrive in time"),
+        ngx_http_eventbridge_problem(413, "Content Too Large",
+            "the body is larger than client_max_body_size or 512000 bytes"),
+        ngx_http_eventbridge_problem(500, "Internal Server Error",
+            "the request could not be processed")
+    };
+
+    static ngx_str_t  other = ngx_string(
+        "{\"type\":\"about:blank\",\"title\":\"Refused by nginx\"}\n");
+
+    for (i = 0; i < sizeof(problems) / sizeof(problems[0]); i++) {
+        if (problems[i].status == status) {
+            return &problems[i].text;
+        }
+    }
+
+    return &other;
 }

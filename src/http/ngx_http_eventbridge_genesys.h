@@ -216,5 +216,8 @@ ngx_str_t *ngx_http_eventbridge_api_bearer(ngx_http_request_t *r);
 
 ngx_int_t ngx_http_eventbridge_control_handler(ngx_http_request_t *r);
 
+/* the problem document that stands for an error page of nginx, static */
+ngx_str_t *ngx_http_eventbridge_control_error(ngx_uint_t status);
+
 
 #endif /* _NGX_HTTP_EVENTBRIDGE_GENESYS_H_INCLUDED_ */
