@@ -42,7 +42,11 @@ typedef struct {
     ngx_str_t                 retry_after;  /* headers' values, or empty */
     ngx_str_t                 correlation_id;
     ngx_str_t                 etag;
+    ngx_msec_t                wait;         /* of a final one: before that it
+                                               is of no use to send again; 0:
+                                               unknown */
     unsigned                  unsent:1;     /* no byte of the request left */
+    unsigned                  timed_out:1;  /* status is 0 for this reason */
 } ngx_eb_genesys_reply_t;
 
 

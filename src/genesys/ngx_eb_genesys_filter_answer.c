@@ -8,16 +8,13 @@
 #include <ngx_core.h>
 #include "ngx_eb_out.h"
 #include "ngx_eb_genesys_filter_answer.h"
+#include "ngx_eb_genesys_op.h"
 
 
 /* of someone else's texts in an answer */
 #define NGX_EB_GENESYS_FILTER_MAX_WORDS   1024
 #define NGX_EB_GENESYS_FILTER_MAX_SPLICE  (64 * 1024)
 #define NGX_EB_GENESYS_FILTER_MAX_NAMES   20
-
-/* a 429 that does not say when */
-#define NGX_EB_GENESYS_FILTER_WAIT        60
-#define NGX_EB_GENESYS_FILTER_MAX_WAIT    86400
 
 
 /* a text that grows */
@@ -48,13 +45,8 @@ static void ngx_eb_genesys_filter_are(ngx_eb_genesys_filter_text_t *t,
 static ngx_int_t ngx_eb_genesys_filter_end(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_filter_text_t *t, ngx_uint_t status);
 static const char *ngx_eb_genesys_filter_title(ngx_uint_t status);
-static ngx_uint_t ngx_eb_genesys_filter_status(ngx_uint_t status);
-static ngx_uint_t ngx_eb_genesys_filter_timed_out(ngx_str_t *error);
 static const char *ngx_eb_genesys_filter_cure(ngx_eb_genesys_filter_t *fl,
     ngx_uint_t status);
-static void ngx_eb_genesys_filter_api(ngx_eb_genesys_filter_text_t *t,
-    ngx_eb_genesys_filter_t *fl, ngx_eb_genesys_reply_t *reply);
-static ngx_msec_t ngx_eb_genesys_filter_wait(ngx_eb_genesys_reply_t *reply);
 
 
 #define ngx_eb_genesys_filter_text_init(t, p)                                \
@@ -363,58 +355,6 @@ ngx_eb_genesys_filter_invalid(ngx_eb_genesys_op_t *op,
 
 /* what the API says, as what it means to the caller */
 
-static ngx_uint_t
-ngx_eb_genesys_filter_status(ngx_uint_t status)
-{
-    switch (status) {
-
-    case 400:
-    case 413:
-    case 415:
-    case 422:
-        return 422;
-
-    case 404:
-    case 410:
-        return 404;
-
-    case 409:
-    case 412:
-        return 409;
-
-    case 429:
-        return 503;
-
-    case 408:
-    case 504:
-        return 504;
-
-    default:
-        return 502;
-    }
-}
-
-
-/* there is no other sign of it when there is no answer */
-
-static ngx_uint_t
-ngx_eb_genesys_filter_timed_out(ngx_str_t *error)
-{
-    size_t  i;
-
-    for (i = 0; i + sizeof("timed out") - 1 <= error->len; i++) {
-        if (ngx_strncasecmp(error->data + i, (u_char *) "timed out",
-                            sizeof("timed out") - 1)
-            == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 static const char *
 ngx_eb_genesys_filter_cure(ngx_eb_genesys_filter_t *fl, ngx_uint_t status)
 {
@@ -456,14 +396,11 @@ ngx_eb_genesys_filter_refused(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_filter_t *fl, ngx_eb_genesys_reply_t *reply,
     const char *done)
 {
-    u_char                        *p;
-    size_t                         len;
-    ngx_str_t                      detail, extra, error;
-    ngx_uint_t                     status;
-    const char                    *cure;
-    ngx_eb_genesys_filter_text_t   t;
+    u_char      *p;
+    size_t       len;
+    ngx_str_t    detail, error;
+    const char  *cure;
 
-    status = ngx_eb_genesys_filter_status(reply->status);
     cure = ngx_eb_genesys_filter_cure(fl, reply->status);
 
     error = reply->error;
@@ -488,10 +425,6 @@ ngx_eb_genesys_filter_refused(ngx_eb_genesys_op_t *op,
 
     } else {
         p = ngx_slprintf(p, p + len, "%s: %V", done, &error);
-
-        if (ngx_eb_genesys_filter_timed_out(&error)) {
-            status = 504;
-        }
     }
 
     detail.len = p - detail.data;
@@ -502,104 +435,7 @@ ngx_eb_genesys_filter_refused(ngx_eb_genesys_op_t *op,
                       reply->status, &fl->uri, cure);
     }
 
-    ngx_eb_genesys_filter_text_init(&t, op->pool);
-    ngx_eb_genesys_filter_api(&t, fl, reply);
-
-    if (t.failed) {
-        return NGX_ERROR;
-    }
-
-    extra.data = t.start;
-    extra.len = t.pos - t.start;
-
-    if (reply->status == 429) {
-        op->answer.retry_after = ngx_eb_genesys_filter_wait(reply);
-    }
-
-    return ngx_eb_genesys_filter_problem(op, status, &detail, &extra);
-}
-
-
-/* the API's own words, where it has some */
-
-static void
-ngx_eb_genesys_filter_api(ngx_eb_genesys_filter_text_t *t,
-    ngx_eb_genesys_filter_t *fl, ngx_eb_genesys_reply_t *reply)
-{
-    ngx_int_t             rc;
-    ngx_str_t             value;
-    ngx_uint_t            i;
-    ngx_eb_json_t         json;
-    ngx_eb_json_node_t    node;
-    ngx_eb_json_error_t   err;
-
-    static const char  *words[] = { "code", "message", "contextId", NULL };
-
-    ngx_eb_genesys_filter_lit(t, ",\"api\":{\"status\":");
-    ngx_eb_genesys_filter_int(t, (int64_t) reply->status);
-
-    if (reply->correlation_id.len) {
-        ngx_eb_genesys_filter_lit(t, ",\"correlationId\":");
-        ngx_eb_genesys_filter_string(t, &reply->correlation_id, 256);
-    }
-
-    rc = ngx_eb_json_parse(fl->parser, reply->body.data, reply->body.len, 32,
-                           &json, &err);
-
-    if (rc != NGX_OK || ngx_eb_json_type(&json, 0) != '{') {
-        ngx_eb_genesys_filter_lit(t, "}");
-        return;
-    }
-
-    for (i = 0; words[i]; i++) {
-        node = ngx_eb_genesys_filter_member(&json, 0, words[i]);
-
-        if (node == NGX_EB_JSON_NONE || ngx_eb_json_type(&json, node) != '"')
-        {
-            continue;
-        }
-
-        if (ngx_eb_json_string(&json, node, t->pool, &value) != NGX_OK) {
-            t->failed = 1;
-            return;
-        }
-
-        ngx_eb_genesys_filter_lit(t, ",\"");
-        ngx_eb_genesys_filter_word(t, words[i]);
-        ngx_eb_genesys_filter_lit(t, "\":");
-        ngx_eb_genesys_filter_string(t, &value,
-                                     NGX_EB_GENESYS_FILTER_MAX_WORDS);
-    }
-
-    node = ngx_eb_genesys_filter_member(&json, 0, "details");
-
-    if (node != NGX_EB_JSON_NONE) {
-        ngx_eb_json_raw(&json, node, &value);
-
-        if (value.len <= 4 * NGX_EB_GENESYS_FILTER_MAX_WORDS) {
-            ngx_eb_genesys_filter_lit(t, ",\"details\":");
-            ngx_eb_genesys_filter_put(t, value.data, value.len);
-        }
-    }
-
-    ngx_eb_genesys_filter_lit(t, "}");
-}
-
-
-static ngx_msec_t
-ngx_eb_genesys_filter_wait(ngx_eb_genesys_reply_t *reply)
-{
-    ngx_int_t  sec;
-
-    sec = ngx_atoi(reply->retry_after.data, reply->retry_after.len);
-
-    if (sec == NGX_ERROR) {
-        sec = NGX_EB_GENESYS_FILTER_WAIT;
-    }
-
-    sec = ngx_max(1, ngx_min(sec, NGX_EB_GENESYS_FILTER_MAX_WAIT));
-
-    return (ngx_msec_t) sec * 1000;
+    return ngx_eb_genesys_op_refused_for(op, reply, &detail);
 }
 
 

@@ -19,8 +19,9 @@
 #define NGX_EB_GENESYS_MAX_WORDS    1024
 #define NGX_EB_GENESYS_MAX_DETAILS  8192
 
-/* of Retry-After, in seconds: a quota of a day is over by then */
-#define NGX_EB_GENESYS_MAX_WAIT     86400
+/* milliseconds: a quota of a day is over by then, most are of a minute */
+#define NGX_EB_GENESYS_MAX_WAIT     86400000
+#define NGX_EB_GENESYS_WAIT         60000
 
 
 static ngx_eb_genesys_member_t *ngx_eb_genesys_problem_members(
@@ -33,7 +34,6 @@ static ngx_uint_t ngx_eb_genesys_refused_status(ngx_eb_genesys_reply_t *reply,
     const char **words);
 static ngx_int_t ngx_eb_genesys_refused_members(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply, ngx_eb_genesys_member_t **first);
-static ngx_msec_t ngx_eb_genesys_refused_wait(ngx_eb_genesys_reply_t *reply);
 static const char *ngx_eb_genesys_title(ngx_uint_t status);
 static u_char *ngx_eb_genesys_find(ngx_str_t *text, const char *words);
 
@@ -122,13 +122,11 @@ ngx_int_t
 ngx_eb_genesys_op_refused(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply, const char *alternative)
 {
-    u_char                   *p;
-    ngx_str_t                 detail;
-    const char               *words;
-    ngx_uint_t                status;
-    ngx_eb_genesys_member_t  *first;
+    u_char      *p;
+    ngx_str_t    detail;
+    const char  *words;
 
-    status = ngx_eb_genesys_refused_status(reply, &words);
+    (void) ngx_eb_genesys_refused_status(reply, &words);
 
     detail.data = (u_char *) words;
     detail.len = ngx_strlen(words);
@@ -151,11 +149,28 @@ ngx_eb_genesys_op_refused(ngx_eb_genesys_op_t *op,
         }
     }
 
+    return ngx_eb_genesys_op_refused_for(op, reply, &detail);
+}
+
+
+ngx_int_t
+ngx_eb_genesys_op_refused_for(ngx_eb_genesys_op_t *op,
+    ngx_eb_genesys_reply_t *reply, ngx_str_t *detail)
+{
+    const char               *words;
+    ngx_uint_t                status;
+    ngx_eb_genesys_member_t  *first;
+
+    status = ngx_eb_genesys_refused_status(reply, &words);
+
     if (reply->status == 429) {
-        op->answer.retry_after = ngx_eb_genesys_refused_wait(reply);
+        op->answer.retry_after = reply->wait
+                                 ? ngx_min(reply->wait,
+                                           NGX_EB_GENESYS_MAX_WAIT)
+                                 : NGX_EB_GENESYS_WAIT;
     }
 
-    first = ngx_eb_genesys_problem_members(op->pool, status, &detail);
+    first = ngx_eb_genesys_problem_members(op->pool, status, detail);
 
     if (first == NULL
         || ngx_eb_genesys_refused_members(op, reply, &first) != NGX_OK)
@@ -280,7 +295,7 @@ ngx_eb_genesys_refused_status(ngx_eb_genesys_reply_t *reply,
 
     case 0:
         *words = "the API did not answer";
-        return ngx_eb_genesys_find(&reply->error, "timed out") ? 504 : 502;
+        return reply->timed_out ? 504 : 502;
 
     case 401:
         *words = "the API did not accept the token: the administrator should "
@@ -351,22 +366,23 @@ ngx_eb_genesys_refused_members(ngx_eb_genesys_op_t *op,
 
     child = &m->child;
 
-    if (reply->status == 0) {
-
-        if (ngx_eb_genesys_member_string(op->pool, child, "message",
-                                         &reply->error)
-            == NULL)
-        {
-            return NGX_ERROR;
-        }
-    }
-
     if (reply->correlation_id.len
         && ngx_eb_genesys_member_string(op->pool, first, "correlationId",
                                         &reply->correlation_id)
            == NULL)
     {
         return NGX_ERROR;
+    }
+
+    if (reply->status == 0) {
+
+        /* what there is of a body is not all of it */
+
+        value = reply->error;
+        value.len = ngx_min(value.len, NGX_EB_GENESYS_MAX_WORDS);
+
+        return ngx_eb_genesys_member_string(op->pool, child, "message", &value)
+               ? NGX_OK : NGX_ERROR;
     }
 
     doc = ngx_eb_genesys_doc_create(op->pool);
@@ -416,52 +432,6 @@ ngx_eb_genesys_refused_members(ngx_eb_genesys_op_t *op,
 
     return ngx_eb_genesys_member(op->pool, child, "details", &value)
            ? NGX_OK : NGX_ERROR;
-}
-
-
-/*
- * When to come again: Retry-After in seconds, or the number that the message
- * has in brackets, as in "Retry the request in [42] seconds".  0: unknown.
- */
-
-static ngx_msec_t
-ngx_eb_genesys_refused_wait(ngx_eb_genesys_reply_t *reply)
-{
-    u_char      *p, *last;
-    ngx_msec_t   wait;
-
-    if (reply->retry_after.len) {
-        p = reply->retry_after.data;
-        last = p + reply->retry_after.len;
-
-        /* a date is for those who know the time */
-
-        if (*p < '0' || *p > '9') {
-            return 0;
-        }
-
-    } else {
-        p = ngx_eb_genesys_find(&reply->body, "request in [");
-
-        if (p == NULL) {
-            return 1000;
-        }
-
-        p += sizeof("request in [") - 1;
-        last = reply->body.data + reply->body.len;
-    }
-
-    wait = 0;
-
-    while (p < last && *p >= '0' && *p <= '9'
-           && wait < NGX_EB_GENESYS_MAX_WAIT)
-    {
-        wait = wait * 10 + (*p++ - '0');
-    }
-
-    wait = ngx_min(wait, NGX_EB_GENESYS_MAX_WAIT);
-
-    return 1000 * ngx_max(wait, 1);
 }
 
 

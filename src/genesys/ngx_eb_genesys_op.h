@@ -42,6 +42,11 @@ ngx_int_t ngx_eb_genesys_op_refused(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply, const char *alternative);
 
 
+/* the same in other words, which say what to do, too; and it is not logged */
+ngx_int_t ngx_eb_genesys_op_refused_for(ngx_eb_genesys_op_t *op,
+    ngx_eb_genesys_reply_t *reply, ngx_str_t *detail);
+
+
 /* notes in the answer what there is to know of every reply */
 void ngx_eb_genesys_op_reply(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply);

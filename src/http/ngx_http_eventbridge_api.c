@@ -2,14 +2,16 @@
 /*
  * Copyright (C) the ngx_http_eventbridge_module authors
  *
- * An operation at the API of Genesys Cloud that a client waits for: its
- * requests go as subrequests of a carrier, so that nginx's upstreams, TLS and
- * connections serve them, and so that the operation ends as it should when
- * the client has left.
+ * An operation at the API of Genesys Cloud.  The requests of one that a client
+ * waits for go as subrequests of a carrier, so that nginx's upstreams, TLS and
+ * connections serve them, and so that the operation ends as it should when the
+ * client has left.  Those of a job that nobody waits for go by the background
+ * client.
  */
 
 
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_eb_client.h"
 
 
 /* bound of the first wait before a request is sent again, ms */
@@ -22,6 +24,7 @@ typedef struct {
     ngx_http_eventbridge_sub_t        sub;      /* the first, see there */
     ngx_http_eventbridge_api_t       *api;
     ngx_http_eventbridge_carrier_t   *carrier;
+    ngx_eb_client_transfer_t         *transfer; /* of a job, while it runs */
     ngx_eb_genesys_reply_t            reply;
     size_t                            room;     /* of reply.body */
     unsigned                          headed:1;
@@ -39,7 +42,8 @@ struct ngx_http_eventbridge_api_s {
     ngx_pool_t                       *pool;
     ngx_log_t                        *log;
     ngx_eb_stats_t                   *stats;
-    ngx_http_eventbridge_control_t   *control;
+    ngx_http_eventbridge_org_t       *org;
+    ngx_http_eventbridge_control_t   *control;  /* NULL: of a job */
     ngx_http_eventbridge_facts_t      facts;
 
     ngx_eb_genesys_op_t               op;
@@ -49,6 +53,8 @@ struct ngx_http_eventbridge_api_s {
     ngx_http_eventbridge_bearer_t     bearer;
     ngx_str_t                         authorization;
     ngx_http_eventbridge_call_t      *call;     /* that runs, or has ended */
+    ngx_http_eventbridge_carrier_t   *keeper;   /* hears of the worker's end
+                                                   while no call does */
 
     ngx_event_t                       wake;     /* posted: look at it */
     ngx_event_t                       timer;    /* a delay, or a deadline */
@@ -66,11 +72,22 @@ struct ngx_http_eventbridge_api_s {
 static void ngx_http_eventbridge_api_step(ngx_http_eventbridge_api_t *api,
     ngx_eb_genesys_reply_t *reply);
 static void ngx_http_eventbridge_api_send(ngx_http_eventbridge_api_t *api);
+static void ngx_http_eventbridge_api_wait(ngx_http_eventbridge_api_t *api,
+    ngx_msec_t msec);
+static ngx_msec_t ngx_http_eventbridge_api_left(
+    ngx_http_eventbridge_api_t *api);
 static void ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api);
 static void ngx_http_eventbridge_api_no_answer(
-    ngx_http_eventbridge_api_t *api, const char *why, ngx_str_t *more);
+    ngx_http_eventbridge_api_t *api, const char *why, ngx_str_t *more,
+    ngx_uint_t timed_out);
 static ngx_int_t ngx_http_eventbridge_call_start(
     ngx_http_eventbridge_call_t *call);
+static void ngx_http_eventbridge_call_free(
+    ngx_http_eventbridge_call_t *call);
+static ngx_int_t ngx_http_eventbridge_call_background(
+    ngx_http_eventbridge_call_t *call);
+static void ngx_http_eventbridge_call_reply(void *data,
+    ngx_eb_client_reply_t *answer);
 static ngx_int_t ngx_http_eventbridge_call_uri(
     ngx_http_eventbridge_call_t *call, ngx_str_t *uri, ngx_str_t *args);
 static ngx_int_t ngx_http_eventbridge_call_request(
@@ -85,6 +102,8 @@ static void ngx_http_eventbridge_call_body(ngx_http_eventbridge_sub_t *sub,
 static void ngx_http_eventbridge_call_end(ngx_http_eventbridge_sub_t *sub,
     ngx_http_request_t *r, ngx_int_t rc);
 static void ngx_http_eventbridge_call_cut(
+    ngx_http_eventbridge_carrier_t *carrier);
+static void ngx_http_eventbridge_api_cut(
     ngx_http_eventbridge_carrier_t *carrier);
 static void ngx_http_eventbridge_api_wake(ngx_event_t *ev);
 static void ngx_http_eventbridge_api_timer(ngx_event_t *ev);
@@ -104,12 +123,39 @@ ngx_http_eventbridge_api_t *
 ngx_http_eventbridge_api_create(ngx_http_eventbridge_control_t *control,
     ngx_http_request_t *r)
 {
-    ngx_log_t                         *log;
-    ngx_pool_t                        *pool;
     ngx_http_eventbridge_api_t        *api;
     ngx_http_eventbridge_main_conf_t  *emcf;
 
     emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
+
+    api = ngx_http_eventbridge_api_job(control->org, emcf);
+
+    if (api == NULL) {
+        return NULL;
+    }
+
+    api->control = control;
+    api->timer.cancelable = 0;
+
+    if (ngx_http_eventbridge_facts(&api->facts, api->pool, emcf, r)
+        != NGX_OK)
+    {
+        ngx_http_eventbridge_api_destroy(api);
+        return NULL;
+    }
+
+    return api;
+}
+
+
+ngx_http_eventbridge_api_t *
+ngx_http_eventbridge_api_job(ngx_http_eventbridge_org_t *org,
+    ngx_http_eventbridge_main_conf_t *emcf)
+{
+    ngx_log_t                   *log;
+    ngx_pool_t                  *pool;
+    ngx_http_eventbridge_api_t  *api;
+
     log = ngx_cycle->log;
 
     pool = ngx_create_pool(4096, log);
@@ -125,7 +171,7 @@ ngx_http_eventbridge_api_create(ngx_http_eventbridge_control_t *control,
 
     api->pool = pool;
     api->log = log;
-    api->control = control;
+    api->org = org;
     api->stats = emcf->stats;
     api->fd = (ngx_socket_t) -1;
     api->start = ngx_current_msec;
@@ -140,6 +186,7 @@ ngx_http_eventbridge_api_create(ngx_http_eventbridge_control_t *control,
     api->timer.handler = ngx_http_eventbridge_api_timer;
     api->timer.data = api;
     api->timer.log = log;
+    api->timer.cancelable = 1;
 
     api->bearer.handler = ngx_http_eventbridge_api_token;
     api->bearer.data = api;
@@ -148,10 +195,7 @@ ngx_http_eventbridge_api_create(ngx_http_eventbridge_control_t *control,
 
     api->authorization.data = ngx_pnalloc(pool, sizeof("Bearer ") - 1
                                                 + NGX_HTTP_EVENTBRIDGE_TOKEN);
-
-    if (api->authorization.data == NULL
-        || ngx_http_eventbridge_facts(&api->facts, pool, emcf, r) != NGX_OK)
-    {
+    if (api->authorization.data == NULL) {
         ngx_destroy_pool(pool);
         return NULL;
     }
@@ -202,8 +246,12 @@ ngx_http_eventbridge_api_destroy(ngx_http_eventbridge_api_t *api)
 {
     ngx_http_eventbridge_token_leave(&api->bearer);
 
-    if (api->call && api->call->carrier) {
-        ngx_http_eventbridge_carrier_free(api->call->carrier);
+    if (api->call) {
+        ngx_http_eventbridge_call_free(api->call);
+    }
+
+    if (api->keeper) {
+        ngx_http_eventbridge_carrier_free(api->keeper);
     }
 
     if (api->timer.timer_set) {
@@ -245,7 +293,7 @@ ngx_http_eventbridge_api_step(ngx_http_eventbridge_api_t *api,
     ngx_int_t                    rc;
     ngx_http_eventbridge_org_t  *org;
 
-    org = api->control->org;
+    org = api->org;
 
     ngx_memzero(&api->request, sizeof(ngx_eb_genesys_request_t));
 
@@ -266,8 +314,8 @@ ngx_http_eventbridge_api_step(ngx_http_eventbridge_api_t *api,
     ngx_memzero(&api->retry, sizeof(ngx_eb_genesys_retry_t));
     api->retry.started = api->start;
 
-    if (api->request.delay) {
-        ngx_add_timer(&api->timer, api->request.delay);
+    if (api->request.delay && !api->cut) {
+        ngx_http_eventbridge_api_wait(api, api->request.delay);
         return;
     }
 
@@ -280,15 +328,13 @@ ngx_http_eventbridge_api_step(ngx_http_eventbridge_api_t *api,
 static void
 ngx_http_eventbridge_api_send(ngx_http_eventbridge_api_t *api)
 {
-    ngx_msec_t  elapsed, left;
-
     if (api->cut) {
         ngx_http_eventbridge_api_no_answer(api, "the server is shutting down",
-                                           NULL);
+                                           NULL, 0);
         return;
     }
 
-    switch (ngx_http_eventbridge_token_get(api->control->org, &api->bearer)) {
+    switch (ngx_http_eventbridge_token_get(api->org, &api->bearer)) {
 
     case NGX_OK:
         ngx_http_eventbridge_api_call(api);
@@ -296,17 +342,54 @@ ngx_http_eventbridge_api_send(ngx_http_eventbridge_api_t *api)
 
     case NGX_DECLINED:
         ngx_http_eventbridge_api_no_answer(api, "there is no token: ",
-                                           &api->bearer.why);
+                                           &api->bearer.why, 0);
         return;
     }
 
-    /* no longer than the operation may take */
+    ngx_http_eventbridge_api_wait(api, ngx_http_eventbridge_api_left(api));
+}
+
+
+/* worker_shutdown_timeout knows connections only, and ends this by one */
+
+static void
+ngx_http_eventbridge_api_wait(ngx_http_eventbridge_api_t *api,
+    ngx_msec_t msec)
+{
+    ngx_http_eventbridge_carrier_t  *keeper;
+
+    ngx_add_timer(&api->timer, msec);
+
+    if (api->keeper || api->control == NULL) {
+        return;
+    }
+
+    keeper = ngx_http_eventbridge_carrier_create(api->pool, api->log,
+                                                 api->control->cscf->ctx,
+                                                 &api->facts,
+                                                 &api->control->name);
+
+    /* without one it takes as long as it takes */
+
+    if (keeper) {
+        keeper->cut = ngx_http_eventbridge_api_cut;
+        keeper->data = api;
+        api->keeper = keeper;
+    }
+}
+
+
+/* of the time that the operation may take */
+
+static ngx_msec_t
+ngx_http_eventbridge_api_left(ngx_http_eventbridge_api_t *api)
+{
+    ngx_msec_t  elapsed;
 
     elapsed = ngx_current_msec - api->start;
-    left = (elapsed < api->control->org->timeout)
-           ? api->control->org->timeout - elapsed : 1;
 
-    ngx_add_timer(&api->timer, left);
+    return (elapsed < api->org->timeout)
+           ? api->org->timeout - elapsed : 1;
 }
 
 
@@ -324,7 +407,7 @@ ngx_http_eventbridge_api_token(void *data)
 
     } else {
         ngx_http_eventbridge_api_no_answer(api, "there is no token: ",
-                                           &api->bearer.why);
+                                           &api->bearer.why, 0);
     }
 }
 
@@ -351,7 +434,10 @@ ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api)
         ngx_str_set(&call->reply.error,
                     "no memory or no connection is left in this worker");
         ngx_post_event(&api->wake, &ngx_posted_events);
+        return;
     }
+
+    ngx_add_timer(&api->timer, ngx_http_eventbridge_api_left(api));
 }
 
 
@@ -359,7 +445,7 @@ ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api)
 
 static void
 ngx_http_eventbridge_api_no_answer(ngx_http_eventbridge_api_t *api,
-    const char *why, ngx_str_t *more)
+    const char *why, ngx_str_t *more, ngx_uint_t timed_out)
 {
     u_char                  *p;
     size_t                   len;
@@ -384,6 +470,7 @@ ngx_http_eventbridge_api_no_answer(ngx_http_eventbridge_api_t *api,
 
     reply.error.len = p - reply.error.data;
     reply.unsent = 1;
+    reply.timed_out = timed_out;
 
     ngx_http_eventbridge_api_step(api, &reply);
 }
@@ -400,6 +487,10 @@ ngx_http_eventbridge_call_start(ngx_http_eventbridge_call_t *call)
     ngx_http_eventbridge_carrier_t  *carrier;
 
     api = call->api;
+
+    if (api->control == NULL) {
+        return ngx_http_eventbridge_call_background(call);
+    }
 
     if (ngx_http_eventbridge_call_uri(call, &uri, &args) != NGX_OK) {
         return NGX_ERROR;
@@ -441,6 +532,135 @@ ngx_http_eventbridge_call_start(ngx_http_eventbridge_call_t *call)
     ngx_http_eventbridge_sub_run(sr, failed);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_eventbridge_call_free(ngx_http_eventbridge_call_t *call)
+{
+    if (call->carrier) {
+        ngx_http_eventbridge_carrier_free(call->carrier);
+        call->carrier = NULL;
+    }
+
+    if (call->transfer) {
+        ngx_eb_client_cancel(call->transfer);
+        call->transfer = NULL;
+    }
+}
+
+
+/* a job's: the API itself, by the background client */
+
+static ngx_int_t
+ngx_http_eventbridge_call_background(ngx_http_eventbridge_call_t *call)
+{
+    ngx_str_t                   *line, lines[4], *authorization;
+    ngx_http_eventbridge_api_t  *api;
+    ngx_http_eventbridge_org_t  *org;
+    ngx_eb_client_request_t      request;
+
+    api = call->api;
+    org = api->org;
+    line = lines;
+
+    ngx_memzero(&request, sizeof(ngx_eb_client_request_t));
+
+    authorization = line++;
+
+    authorization->len = sizeof("Authorization: ") - 1
+                         + api->authorization.len;
+    authorization->data = ngx_pnalloc(api->pool, authorization->len);
+
+    request.url.len = org->api_url.len + api->request.uri.len;
+    request.url.data = ngx_pnalloc(api->pool, request.url.len);
+
+    if (authorization->data == NULL || request.url.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(authorization->data, "Authorization: %V",
+                       &api->authorization);
+    (void) ngx_sprintf(request.url.data, "%V%V", &org->api_url,
+                       &api->request.uri);
+
+    ngx_str_set(line, "Accept: application/json");
+    line++;
+
+    if (api->request.body.len) {
+        ngx_str_set(line, "Content-Type: application/json");
+        line++;
+    }
+
+    if (api->request.if_match.len) {
+        line->len = sizeof("If-Match: ") - 1 + api->request.if_match.len;
+        line->data = ngx_pnalloc(api->pool, line->len);
+        if (line->data == NULL) {
+            return NGX_ERROR;
+        }
+
+        (void) ngx_sprintf(line->data, "If-Match: %V",
+                           &api->request.if_match);
+        line++;
+    }
+
+    request.method = api->request.method;
+    request.headers = lines;
+    request.nheaders = line - lines;
+    request.body = api->request.body;
+    request.trusted_certificate = org->trusted_certificate;
+    request.connect_timeout = org->connect_timeout;
+    request.timeout = ngx_http_eventbridge_api_left(api);
+    request.max_body = NGX_EB_GENESYS_MAX_BODY;
+    request.resolver = org->resolver;
+    request.resolver_timeout = org->resolver_timeout;
+    request.handler = ngx_http_eventbridge_call_reply;
+    request.data = call;
+
+    call->transfer = ngx_eb_client_send(&request);
+
+    ngx_explicit_memzero(authorization->data, authorization->len);
+
+    return call->transfer ? NGX_OK : NGX_ERROR;
+}
+
+
+static void
+ngx_http_eventbridge_call_reply(void *data, ngx_eb_client_reply_t *answer)
+{
+    ngx_http_eventbridge_call_t *call = data;
+
+    ngx_pool_t              *pool;
+    ngx_eb_genesys_reply_t  *reply;
+
+    pool = call->api->pool;
+    reply = &call->reply;
+
+    call->transfer = NULL;
+    call->done = 1;
+
+    reply->status = answer->status;
+    reply->unsent = answer->unsent;
+    reply->timed_out = answer->timed_out;
+
+    if (ngx_http_eventbridge_copy(pool, &reply->error, &answer->error)
+        != NGX_OK
+        || ngx_http_eventbridge_copy(pool, &reply->body, &answer->body)
+           != NGX_OK
+        || ngx_http_eventbridge_copy(pool, &reply->retry_after,
+                                     &answer->retry_after)
+           != NGX_OK
+        || ngx_http_eventbridge_copy(pool, &reply->correlation_id,
+                                     &answer->correlation_id)
+           != NGX_OK
+        || ngx_http_eventbridge_copy(pool, &reply->etag, &answer->etag)
+           != NGX_OK)
+    {
+        reply->status = 0;
+        ngx_str_set(&reply->error, "out of memory");
+    }
+
+    ngx_post_event(&call->api->wake, &ngx_posted_events);
 }
 
 
@@ -728,6 +948,7 @@ ngx_http_eventbridge_call_end(ngx_http_eventbridge_sub_t *sub,
         reply->unsent = (r->upstream && !r->upstream->request_sent);
 
         if (rc == NGX_HTTP_GATEWAY_TIME_OUT) {
+            reply->timed_out = 1;
             ngx_str_set(&reply->error, "no answer came in time");
 
         } else {
@@ -760,10 +981,34 @@ ngx_http_eventbridge_call_cut(ngx_http_eventbridge_carrier_t *carrier)
 }
 
 
+/* the same, while nothing but time or a token is waited for */
+
+static void
+ngx_http_eventbridge_api_cut(ngx_http_eventbridge_carrier_t *carrier)
+{
+    ngx_http_eventbridge_api_t  *api;
+
+    api = carrier->data;
+    api->cut = 1;
+
+    ngx_post_event(&api->wake, &ngx_posted_events);
+}
+
+
 static void
 ngx_http_eventbridge_api_wake(ngx_event_t *ev)
 {
     ngx_http_eventbridge_api_t *api = ev->data;
+
+    if (api->cut && api->timer.timer_set
+        && (api->call == NULL || api->call->seen))
+    {
+        ngx_del_timer(&api->timer);
+        ngx_http_eventbridge_token_leave(&api->bearer);
+        ngx_http_eventbridge_api_no_answer(api, "the server is shutting down",
+                                           NULL, 0);
+        return;
+    }
 
     if (api->call == NULL) {
         ngx_http_eventbridge_api_step(api, NULL);
@@ -777,17 +1022,45 @@ ngx_http_eventbridge_api_wake(ngx_event_t *ev)
 }
 
 
-/* a delay is over, or the time to wait for a token */
+/* a delay is over, or the time to wait for a token or an answer */
 
 static void
 ngx_http_eventbridge_api_timer(ngx_event_t *ev)
 {
     ngx_http_eventbridge_api_t *api = ev->data;
 
+    ngx_http_eventbridge_call_t  *call;
+
     if (api->bearer.waiting) {
         ngx_http_eventbridge_token_leave(&api->bearer);
-        ngx_http_eventbridge_api_no_answer(api,
-                                           "no token came in time", NULL);
+        ngx_http_eventbridge_token_why(api->org, &api->bearer);
+
+        if (api->bearer.why.len) {
+            ngx_http_eventbridge_api_no_answer(api, "no token came in "
+                                               "time: ",
+                                               &api->bearer.why, 1);
+
+        } else {
+            ngx_http_eventbridge_api_no_answer(api, "no token came in "
+                                               "time", NULL, 1);
+        }
+
+        return;
+    }
+
+    call = api->call;
+
+    if (call && !call->seen) {
+
+        if (!call->done) {
+            call->done = 1;
+            call->reply.status = 0;
+            call->reply.timed_out = 1;
+            ngx_str_set(&call->reply.error, "the operation took too long");
+        }
+
+        call->seen = 1;
+        ngx_http_eventbridge_api_ended(api);
         return;
     }
 
@@ -808,10 +1081,11 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
 
     call = api->call;
 
-    if (call->carrier) {
-        ngx_http_eventbridge_carrier_free(call->carrier);
-        call->carrier = NULL;
+    if (api->timer.timer_set) {
+        ngx_del_timer(&api->timer);
     }
+
+    ngx_http_eventbridge_call_free(call);
 
     reply = call->reply;
 
@@ -832,7 +1106,7 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
     switch (decision.what) {
 
     case NGX_EB_GENESYS_RETRY_REFRESH:
-        ngx_http_eventbridge_token_refused(api->control->org,
+        ngx_http_eventbridge_token_refused(api->org,
                                            api->bearer.number);
         ngx_http_eventbridge_api_send(api);
         return;
@@ -844,14 +1118,15 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
                       "eventbridge: %V %V of organisation \"%V\" is sent "
                       "again in %Mms, after status %ui %V",
                       &api->request.method, &api->request.uri,
-                      &api->control->org->name, decision.wait,
+                      &api->org->name, decision.wait,
                       reply.status,
                       &reply.error);
 
-        ngx_add_timer(&api->timer, ngx_max(decision.wait, 1));
+        ngx_http_eventbridge_api_wait(api, ngx_max(decision.wait, 1));
         return;
 
     default:
+        reply.wait = decision.wait;
         ngx_http_eventbridge_api_step(api, &reply);
     }
 }
@@ -872,7 +1147,7 @@ ngx_http_eventbridge_api_count(ngx_http_eventbridge_api_t *api,
     ngx_eb_out_init(&out, buf, sizeof(buf));
 
     ngx_eb_out_lit(&out, "organisation=");
-    ngx_eb_out_label(&out, &api->control->org->name, 64);
+    ngx_eb_out_label(&out, &api->org->name, 64);
     ngx_eb_out_lit(&out, ",operation=");
     ngx_eb_out_label(&out, &api->request.operation, 64);
 

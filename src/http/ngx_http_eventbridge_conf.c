@@ -63,6 +63,8 @@ ngx_http_eventbridge_create_main_conf(ngx_conf_t *cf)
            != NGX_OK
         || ngx_array_init(&emcf->controls, cf->pool, 1, sizeof(void *))
            != NGX_OK
+        || ngx_array_init(&emcf->subscriptions, cf->pool, 1, sizeof(void *))
+           != NGX_OK
         || ngx_array_init(&emcf->auth_lines, cf->pool, 2, sizeof(void *))
            != NGX_OK)
     {
@@ -222,6 +224,10 @@ ngx_http_eventbridge_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     /* 0: an eighth of worker_connections, known when a worker starts */
     ngx_conf_merge_uint_value(conf->inflight_deliveries,
                               prev->inflight_deliveries, 0);
+
+    if (conf->rate == NGX_CONF_UNSET_PTR) {
+        conf->rate_said = prev->rate_said;
+    }
 
     ngx_conf_merge_ptr_value(conf->rate, prev->rate, NULL);
     ngx_conf_merge_uint_value(conf->max_events, prev->max_events, 10000);

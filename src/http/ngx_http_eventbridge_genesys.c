@@ -11,6 +11,9 @@
 #include "ngx_eb_genesys_region.h"
 #include "ngx_eb_genesys_retention.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 
 #define NGX_HTTP_EVENTBRIDGE_TOKEN_ZONE  (64 * 1024)
 
@@ -52,8 +55,6 @@ static ngx_int_t ngx_http_eventbridge_org_zone(ngx_conf_t *cf,
     ngx_http_eventbridge_org_t *org);
 static ngx_int_t ngx_http_eventbridge_org_zone_init(ngx_shm_zone_t *zone,
     void *data);
-static ngx_http_eventbridge_org_t *ngx_http_eventbridge_org_find(
-    ngx_http_eventbridge_main_conf_t *emcf, ngx_str_t *name);
 static ngx_int_t ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf,
     ngx_http_eventbridge_control_t *control);
@@ -563,6 +564,19 @@ ngx_http_eventbridge_org_complete(ngx_conf_t *cf,
     }
 
     ngx_conf_init_uint_value(org->body_credentials, 0);
+
+    if (!org->body_credentials
+        && ngx_strlchr(org->client_id.data,
+                       org->client_id.data + org->client_id.len, ':'))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" in \"client_id\" of "
+                           "\"eventbridge_genesys %V\": with a colon it needs "
+                           "\"credentials body\"", &org->client_id,
+                           &org->name);
+        return NGX_CONF_ERROR;
+    }
+
     ngx_conf_init_uint_value(org->integrations, 0);
     ngx_conf_init_uint_value(org->retries, 4);
     ngx_conf_init_msec_value(org->retry_cap, 180000);
@@ -631,21 +645,32 @@ ngx_http_eventbridge_org_secret(ngx_conf_t *cf,
 }
 
 
-/* the token is shared by all workers, and survives a reload */
+/*
+ * The token is shared by all workers, and survives a reload.  One of another
+ * client, or from another place, is of no use, and workers of the old
+ * configuration may still be getting it: so it has another zone.
+ */
 
 static ngx_int_t
 ngx_http_eventbridge_org_zone(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org)
 {
+    uint64_t         hash;
     ngx_str_t        name;
     ngx_shm_zone_t  *zone;
 
-    name.len = sizeof("eventbridge_genesys ") - 1 + org->name.len;
+    hash = XXH3_64bits(org->client_id.data, org->client_id.len);
+    hash = XXH3_64bits_withSeed(org->login_url.data, org->login_url.len, hash);
+    hash = XXH3_64bits_withSeed(org->scope.data, org->scope.len, hash);
+
+    name.len = sizeof("eventbridge_genesys  0123456789abcdef") - 1
+               + org->name.len;
     name.data = ngx_pnalloc(cf->pool, name.len);
     if (name.data == NULL) {
         return NGX_ERROR;
     }
 
-    (void) ngx_sprintf(name.data, "eventbridge_genesys %V", &org->name);
+    (void) ngx_sprintf(name.data, "eventbridge_genesys %V %016xL", &org->name,
+                       hash);
 
     zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_EVENTBRIDGE_TOKEN_ZONE,
                                  &ngx_http_eventbridge_module);
@@ -686,19 +711,13 @@ ngx_http_eventbridge_org_zone_init(ngx_shm_zone_t *zone, void *data)
         return NGX_OK;
     }
 
-    /* a token of other credentials, or of another organisation, is of no use */
+    /* what made it fail may be what was changed */
 
-    if (old
-        && (!ngx_http_eventbridge_same(&old->client_id, &org->client_id)
-            || !ngx_http_eventbridge_same(&old->login_url, &org->login_url)
-            || !ngx_http_eventbridge_same(&old->scope, &org->scope)))
-    {
-        ngx_shmtx_lock(&org->shpool->mutex);
-        org->token->expires = 0;
-        org->token->retry = 0;
-        org->token->terminal = 0;
-        ngx_shmtx_unlock(&org->shpool->mutex);
-    }
+    ngx_shmtx_lock(&org->shpool->mutex);
+    org->token->retry = 0;
+    org->token->failures = 0;
+    org->token->terminal = 0;
+    ngx_shmtx_unlock(&org->shpool->mutex);
 
     return NGX_OK;
 }
@@ -936,7 +955,7 @@ ngx_http_eventbridge_genesys_setup(ngx_conf_t *cf,
         }
     }
 
-    return NGX_OK;
+    return ngx_http_eventbridge_subscription_setup(cf, emcf);
 }
 
 
@@ -1005,7 +1024,7 @@ ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
 }
 
 
-static ngx_http_eventbridge_org_t *
+ngx_http_eventbridge_org_t *
 ngx_http_eventbridge_org_find(ngx_http_eventbridge_main_conf_t *emcf,
     ngx_str_t *name)
 {

@@ -87,6 +87,51 @@ typedef struct {
 } ngx_http_eventbridge_genesys_pass_t;
 
 
+#define NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_ID      128
+#define NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_STATUS  32
+#define NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_WHY     512
+
+
+/* what is known of a declared subscription, in shared memory */
+
+typedef struct {
+    uint64_t                  next;         /* CLOCK_MONOTONIC, ms */
+    time_t                    checked;      /* 0: never */
+    ngx_uint_t                exists;
+    ngx_uint_t                active;
+    ngx_uint_t                failures;     /* since it was fine */
+    uint64_t                  created;      /* figures */
+    uint64_t                  drifted;
+    uint64_t                  failed;
+    size_t                    id_len;
+    size_t                    status_len;
+    size_t                    why_len;      /* of the last failure: an answer's
+                                               beginning */
+    u_char                    id[NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_ID];
+    u_char                    status[NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_STATUS];
+    u_char                    why[NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_WHY];
+} ngx_http_eventbridge_subscription_sh_t;
+
+
+/* eventbridge_genesys_subscription */
+
+typedef struct {
+    ngx_eb_genesys_settings_t    settings;
+    ngx_str_t                 organisation;
+    ngx_http_eventbridge_org_t  *org;
+    ngx_msec_t                check;
+    ngx_str_t                 lease;
+    u_char                   *file;
+    ngx_uint_t                line;
+
+    ngx_slab_pool_t          *shpool;       /* protects the state */
+    ngx_http_eventbridge_subscription_sh_t  *state;
+
+    /* of one worker, see ngx_http_eventbridge_ensure.c */
+    void                     *ensure;
+} ngx_http_eventbridge_subscription_t;
+
+
 /* eventbridge_retention_cost */
 
 struct ngx_http_eventbridge_cost_s {
@@ -133,6 +178,10 @@ ngx_int_t ngx_http_eventbridge_genesys_merge(ngx_conf_t *cf,
     ngx_http_eventbridge_loc_conf_t *prev,
     ngx_http_eventbridge_loc_conf_t *conf);
 
+/* NULL: there is none of this name */
+ngx_http_eventbridge_org_t *ngx_http_eventbridge_org_find(
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_str_t *name);
+
 /* postconfiguration: what refers to what */
 ngx_int_t ngx_http_eventbridge_genesys_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf);
@@ -172,6 +221,10 @@ ngx_int_t ngx_http_eventbridge_token_get(ngx_http_eventbridge_org_t *org,
 /* nobody waits any more */
 void ngx_http_eventbridge_token_leave(ngx_http_eventbridge_bearer_t *bearer);
 
+/* bearer->why: why there has been none so far, as far as is known */
+void ngx_http_eventbridge_token_why(ngx_http_eventbridge_org_t *org,
+    ngx_http_eventbridge_bearer_t *bearer);
+
 /* the API has refused the token of this number: nobody gets it again */
 void ngx_http_eventbridge_token_refused(ngx_http_eventbridge_org_t *org,
     uint64_t number);
@@ -187,6 +240,10 @@ typedef struct ngx_http_eventbridge_api_s  ngx_http_eventbridge_api_t;
  */
 ngx_http_eventbridge_api_t *ngx_http_eventbridge_api_create(
     ngx_http_eventbridge_control_t *control, ngx_http_request_t *r);
+
+/* the same for a job of the worker, which nobody waits for */
+ngx_http_eventbridge_api_t *ngx_http_eventbridge_api_job(
+    ngx_http_eventbridge_org_t *org, ngx_http_eventbridge_main_conf_t *emcf);
 
 ngx_eb_genesys_op_t *ngx_http_eventbridge_api_op(
     ngx_http_eventbridge_api_t *api);
@@ -210,6 +267,49 @@ void ngx_http_eventbridge_api_destroy(ngx_http_eventbridge_api_t *api);
 
 /* $eventbridge_bearer of a subrequest: NULL for any other request */
 ngx_str_t *ngx_http_eventbridge_api_bearer(ngx_http_request_t *r);
+
+
+/* ngx_http_eventbridge_subscription.c: those that are declared */
+
+char *ngx_http_eventbridge_subscription(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_eventbridge_subscription_setup(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf);
+
+/* events per second of the only one that there is; 0: any */
+ngx_uint_t ngx_http_eventbridge_declared_rate(
+    ngx_http_eventbridge_main_conf_t *emcf);
+
+
+/* ngx_http_eventbridge_ensure.c: they are made to exist */
+
+ngx_int_t ngx_http_eventbridge_ensure_init_process(ngx_cycle_t *cycle,
+    ngx_http_eventbridge_main_conf_t *emcf);
+void ngx_http_eventbridge_ensure_exit_process(
+    ngx_http_eventbridge_main_conf_t *emcf);
+
+/* a copy of what is known; is it there, and active? */
+ngx_uint_t ngx_http_eventbridge_subscription_look(
+    ngx_http_eventbridge_subscription_t *sub,
+    ngx_http_eventbridge_subscription_sh_t *state);
+
+
+/* ngx_http_eventbridge_figures.c: of all these */
+
+/* name, id and status of a subscription, escaped, and a time */
+#define NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_HEALTH  (6 * (256 + 128 + 32) + 256)
+
+ngx_uint_t ngx_http_eventbridge_genesys_nextras(
+    ngx_http_eventbridge_main_conf_t *emcf);
+
+/* adds that many to extra, from number *n on.  NGX_OK, NGX_ERROR */
+ngx_int_t ngx_http_eventbridge_genesys_extras(ngx_pool_t *pool,
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
+    ngx_uint_t *n);
+
+/* members of the health document: is one not as it should be? */
+ngx_uint_t ngx_http_eventbridge_genesys_health(
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out);
 
 
 /* ngx_http_eventbridge_control.c: the locations */

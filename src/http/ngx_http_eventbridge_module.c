@@ -288,6 +288,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       0,
       &ngx_http_eventbridge_filters },
 
+    { ngx_string("eventbridge_genesys_subscription"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_subscription,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("eventbridge_retention_cost"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
       ngx_http_eventbridge_retention_cost,

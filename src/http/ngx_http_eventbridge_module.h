@@ -195,6 +195,7 @@ struct ngx_http_eventbridge_loc_conf_s {
     size_t                    inflight_size;
     ngx_uint_t                inflight_deliveries;
     ngx_http_eventbridge_rate_t  *rate;     /* NULL: off */
+    ngx_uint_t                rate_said;    /* off, or anything else */
     ngx_uint_t                max_events;
     ngx_uint_t                max_depth;
     ngx_eb_audit_t           *audit;        /* NULL: off */
@@ -256,6 +257,7 @@ typedef struct {
     ngx_array_t               auth_lines;   /* all eventbridge_auth */
     ngx_array_t               organisations;
     ngx_array_t               controls;
+    ngx_array_t               subscriptions;    /* that are declared */
     ngx_fd_t                  lock;         /* of leases */
     ngx_uint_t                ndestinations;
     ngx_str_t                 stats_file;

@@ -182,6 +182,24 @@ ngx_http_eventbridge_token_leave(ngx_http_eventbridge_bearer_t *bearer)
 
 
 void
+ngx_http_eventbridge_token_why(ngx_http_eventbridge_org_t *org,
+    ngx_http_eventbridge_bearer_t *bearer)
+{
+    ngx_http_eventbridge_token_t  *t;
+
+    t = org->token;
+
+    ngx_shmtx_lock(&org->shpool->mutex);
+
+    ngx_memcpy(bearer->token.data, t->why, t->why_len);
+    bearer->why.data = bearer->token.data;
+    bearer->why.len = t->why_len;
+
+    ngx_shmtx_unlock(&org->shpool->mutex);
+}
+
+
+void
 ngx_http_eventbridge_token_refused(ngx_http_eventbridge_org_t *org,
     uint64_t number)
 {
@@ -307,6 +325,9 @@ ngx_http_eventbridge_oauth_refresh(ngx_http_eventbridge_oauth_t *o,
     uint64_t now)
 {
     uint64_t                       due, retry;
+    ngx_int_t                      rc;
+    ngx_str_t                      none;
+    ngx_eb_genesys_verdict_t       verdict;
     ngx_http_eventbridge_org_t    *org;
     ngx_http_eventbridge_token_t  *t;
 
@@ -339,7 +360,7 @@ ngx_http_eventbridge_oauth_refresh(ngx_http_eventbridge_oauth_t *o,
     /* it may just have done it */
 
     ngx_shmtx_lock(&org->shpool->mutex);
-    due = t->refresh;
+    due = ngx_min(t->refresh, t->expires);
     retry = t->retry;
     ngx_shmtx_unlock(&org->shpool->mutex);
 
@@ -348,12 +369,31 @@ ngx_http_eventbridge_oauth_refresh(ngx_http_eventbridge_oauth_t *o,
         return 1;
     }
 
-    if (ngx_http_eventbridge_oauth_send(o) != NGX_OK) {
-        ngx_eb_lease_release(o->lock, &org->name);
-        return 1000;
+    rc = ngx_http_eventbridge_oauth_send(o);
+
+    if (rc == NGX_OK) {
+        return 0;
     }
 
-    return 0;
+    /* those who wait are to hear why */
+
+    ngx_memzero(&verdict, sizeof(ngx_eb_genesys_verdict_t));
+    ngx_str_null(&none);
+
+    if (rc == NGX_DECLINED) {
+        ngx_str_set(&verdict.words, "the id or the secret of the OAuth client "
+                    "cannot be sent");
+
+    } else {
+        ngx_str_set(&verdict.words, "the request for it could not be sent");
+        verdict.retry = 1;
+    }
+
+    ngx_http_eventbridge_oauth_failed(o, &verdict, &none);
+
+    ngx_eb_lease_release(o->lock, &org->name);
+
+    return NGX_HTTP_EVENTBRIDGE_OAUTH_LOOK;
 }
 
 
@@ -452,6 +492,10 @@ ngx_http_eventbridge_oauth_send(ngx_http_eventbridge_oauth_t *o)
 
     ngx_destroy_pool(pool);
 
+    if (rc == NGX_DECLINED) {
+        return NGX_DECLINED;
+    }
+
     return o->transfer ? NGX_OK : NGX_ERROR;
 }
 
@@ -541,9 +585,13 @@ static void
 ngx_http_eventbridge_oauth_failed(ngx_http_eventbridge_oauth_t *o,
     ngx_eb_genesys_verdict_t *verdict, ngx_str_t *retry_after)
 {
-    uint64_t                       now, wait;
-    ngx_int_t                      seconds;
+    uint64_t                       now, wait, after;
     ngx_uint_t                     failures;
+    ngx_eb_genesys_reply_t         reply;
+    ngx_eb_genesys_retry_t         state;
+    ngx_eb_genesys_moment_t        moment;
+    ngx_eb_genesys_decision_t      decision;
+    ngx_eb_genesys_retry_policy_t  policy;
     ngx_http_eventbridge_org_t    *org;
     ngx_http_eventbridge_token_t  *t;
 
@@ -555,7 +603,22 @@ ngx_http_eventbridge_oauth_failed(ngx_http_eventbridge_oauth_t *o,
         ngx_str_set(&verdict->words, "out of memory");
     }
 
-    seconds = ngx_atoi(retry_after->data, retry_after->len);
+    /* a wait of no length without the header is what it says */
+
+    ngx_memzero(&reply, sizeof(ngx_eb_genesys_reply_t));
+    ngx_memzero(&state, sizeof(ngx_eb_genesys_retry_t));
+    ngx_memzero(&policy, sizeof(ngx_eb_genesys_retry_policy_t));
+    ngx_memzero(&moment, sizeof(ngx_eb_genesys_moment_t));
+    ngx_memzero(&decision, sizeof(ngx_eb_genesys_decision_t));
+
+    reply.retry_after = *retry_after;
+    policy.tries = 2;
+    policy.cap = NGX_EB_GENESYS_RETRY_LONG;
+    moment.sec = ngx_time();
+
+    ngx_eb_genesys_retry_later(&policy, &state, &reply, &moment, &decision);
+
+    after = decision.wait;
 
     ngx_shmtx_lock(&org->shpool->mutex);
 
@@ -566,8 +629,8 @@ ngx_http_eventbridge_oauth_failed(ngx_http_eventbridge_oauth_t *o,
                ? NGX_HTTP_EVENTBRIDGE_OAUTH_AGAIN
                : NGX_HTTP_EVENTBRIDGE_OAUTH_SELDOM;
 
-    } else if (seconds > 0) {
-        wait = ngx_min((uint64_t) seconds * 1000, org->retry_cap);
+    } else if (after) {
+        wait = ngx_min(after, org->retry_cap);
 
     } else {
         wait = (uint64_t) NGX_HTTP_EVENTBRIDGE_OAUTH_BASE

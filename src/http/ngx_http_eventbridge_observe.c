@@ -6,7 +6,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_genesys.h"
 
 
 /* figures of a checkpoint that live in its own file */
@@ -153,7 +153,8 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
     extra = ngx_pcalloc(r->pool, (1 + emcf->zones.nelts
                                       * NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES
                                     + emcf->logs.nelts
-                                      * NGX_HTTP_EVENTBRIDGE_LOG_FIGURES)
+                                      * NGX_HTTP_EVENTBRIDGE_LOG_FIGURES
+                                  + ngx_http_eventbridge_genesys_nextras(emcf))
                                  * sizeof(ngx_eb_stats_extra_t));
     if (extra == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -167,6 +168,8 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
 
     if (ngx_http_eventbridge_zone_extras(r, emcf, extra, &n) != NGX_OK
         || ngx_http_eventbridge_log_extras(r, emcf, extra, &n) != NGX_OK
+        || ngx_http_eventbridge_genesys_extras(r->pool, emcf, extra, &n)
+           != NGX_OK
         || ngx_eb_stats_render(emcf->stats, r->pool, extra, n, &text)
            != NGX_OK)
     {
@@ -395,7 +398,9 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
     emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
 
     size = 128 + emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH
-           + NGX_HTTP_EVENTBRIDGE_MAX_DOWN * NGX_HTTP_EVENTBRIDGE_DOWN_HEALTH;
+           + NGX_HTTP_EVENTBRIDGE_MAX_DOWN * NGX_HTTP_EVENTBRIDGE_DOWN_HEALTH
+           + (emcf->subscriptions.nelts + 1)
+             * NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_HEALTH;
 
     buf = ngx_pnalloc(r->pool, size + 64);
     if (buf == NULL) {
@@ -445,7 +450,9 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
 
     ngx_eb_out_lit(&out, "],\"down\":[");
     degraded |= ngx_http_eventbridge_health_down(emcf, &out);
-    ngx_eb_out_lit(&out, "]}\n");
+    ngx_eb_out_lit(&out, "]");
+    degraded |= ngx_http_eventbridge_genesys_health(emcf, &out);
+    ngx_eb_out_lit(&out, "}\n");
 
     ngx_eb_out_init(&head, buf, 64);
 

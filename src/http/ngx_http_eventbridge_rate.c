@@ -9,7 +9,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_genesys.h"
 #include "ngx_eb_rate.h"
 
 
@@ -82,6 +82,8 @@ ngx_http_eventbridge_rate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (elcf->rate != NGX_CONF_UNSET_PTR) {
         return ngx_http_eventbridge_duplicate(cf);
     }
+
+    elcf->rate_said = 1;
 
     if (ngx_strcmp(value[1].data, "off") == 0) {
 
@@ -260,11 +262,24 @@ ngx_http_eventbridge_rate_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_place_t *place)
 {
     ngx_str_t                       name;
+    ngx_uint_t                      n;
     ngx_http_eventbridge_rate_t    *rate;
     ngx_http_eventbridge_ingest_t  *ingest;
 
     rate = place->conf->rate;
     ingest = place->conf->ingest;
+
+    n = place->conf->rate_said ? 0
+                               : ngx_http_eventbridge_declared_rate(emcf);
+
+    if (rate == NULL && n) {
+        rate = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_rate_t));
+        if (rate == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_eb_rate_init(&rate->rate, n, 1, n);
+    }
 
     if (rate == NULL) {
         return NGX_OK;

@@ -82,7 +82,9 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
 
     ngx_http_eventbridge_auth_init_process(cycle);
 
-    if (ngx_http_eventbridge_oauth_init_process(cycle, emcf) != NGX_OK) {
+    if (ngx_http_eventbridge_oauth_init_process(cycle, emcf) != NGX_OK
+        || ngx_http_eventbridge_ensure_init_process(cycle, emcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -413,6 +415,7 @@ ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_eventbridge_ensure_exit_process(emcf);
     ngx_http_eventbridge_oauth_exit_process(emcf);
     ngx_eb_client_exit();
 

@@ -680,6 +680,7 @@ ngx_eb_client_add(ngx_eb_client_transfer_t *t)
 
     if (t->timeout) {
         if (spent >= t->timeout) {
+            t->reply.timed_out = 1;
             ngx_eb_client_fail(t, "no answer came in time");
             return;
         }
@@ -775,6 +776,7 @@ ngx_eb_client_ended(ngx_eb_client_transfer_t *t, CURLcode code)
 
     } else {
         t->failed = 1;
+        t->reply.timed_out = (code == CURLE_OPERATION_TIMEDOUT);
 
         if (t->large) {
             (void) ngx_cpystrn((u_char *) t->words,

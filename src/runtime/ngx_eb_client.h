@@ -36,6 +36,7 @@ typedef struct {
     ngx_msec_t                first_byte;
     ngx_msec_t                total;
     unsigned                  unsent:1;     /* no byte of the request left */
+    unsigned                  timed_out:1;
 } ngx_eb_client_reply_t;
 
 

@@ -354,7 +354,8 @@ sub metrics {
     my ($text, %code, %docs, @found);
 
     for my $name ('src/observe/ngx_eb_metrics.c',
-        'src/http/ngx_http_eventbridge_observe.c')
+        'src/http/ngx_http_eventbridge_observe.c',
+        'src/http/ngx_http_eventbridge_figures.c')
     {
         $text = $tree->{$name} // '';
         $code{$_} = 1 for $text

@@ -26,9 +26,10 @@ typedef struct {
     ngx_uint_t                 status;
     const char                *body;
     const char                *etag;
-    const char                *retry_after;
+    ngx_msec_t                 wait;
     const char                *error;
     ngx_uint_t                 unsent;
+    ngx_uint_t                 timed_out;
 } script_t;
 
 
@@ -119,9 +120,10 @@ play(script_t *script, ngx_uint_t n)
         reply.status = script[nsent].status;
         reply.body = script[nsent].body ? str(script[nsent].body) : last;
         reply.etag = str(script[nsent].etag);
-        reply.retry_after = str(script[nsent].retry_after);
+        reply.wait = script[nsent].wait;
         reply.error = str(script[nsent].error);
         reply.unsent = script[nsent].unsent ? 1 : 0;
+        reply.timed_out = script[nsent].timed_out ? 1 : 0;
         reply.correlation_id = str("corr-1");
 
         nsent++;

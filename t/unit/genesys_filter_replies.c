@@ -6,6 +6,7 @@
  * and the topics of integrations.
  */
 
+/* sources: src/genesys/ngx_eb_genesys_op.c src/genesys/ngx_eb_genesys_patch.c src/genesys/ngx_eb_genesys_duration.c */
 /* sources: src/genesys/ngx_eb_genesys_filter.c src/genesys/ngx_eb_genesys_filter_answer.c src/genesys/ngx_eb_genesys_filter_check.c src/genesys/ngx_eb_genesys_filter_doc.c src/wire/ngx_eb_json_edit.c src/wire/ngx_eb_out.c src/wire/ngx_eb_time.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* libs: -lsimdjson -lpcre2-8 */
 
@@ -45,7 +46,7 @@ row_3_7(void)
     for (i = 0; i < sizeof(gets) / sizeof(gets[0]); i++) {
         script[0].status = gets[i].status;
         script[0].body = "<html>";
-        script[0].retry_after = "90";
+        script[0].wait = 90000;
         lines = shim_log_lines;
 
         begin(NGX_EB_GENESYS_FILTER_SET, "calls", "queue", set);
@@ -58,20 +59,22 @@ row_3_7(void)
     }
 
     script[0].status = 0;
-    script[0].error = "upstream timed out (110)";
+    script[0].error = "no answer came in time";
+    script[0].timed_out = 1;
     begin(NGX_EB_GENESYS_FILTER_SET, "calls", "queue", set);
     ends(script, 1, 504, "row 3.7: a GET that timed out");
-    told("timed out", "row 3.7: and says so");
+    told("no answer came in time", "row 3.7: and says so");
 
     script[0].error = "connection refused";
+    script[0].timed_out = 0;
     begin(NGX_EB_GENESYS_FILTER_SET, "calls", "queue", set);
     ends(script, 1, 502, "row 3.7: a GET that was refused");
     told("connection refused", "row 3.7: and says so");
 
     script[0].status = 429;
-    script[0].retry_after = "soon";
+    script[0].wait = 0;
     begin(NGX_EB_GENESYS_FILTER_SET, "calls", "queue", set);
-    ends(script, 1, 503, "row 3.6: an odd Retry-After");
+    ends(script, 1, 503, "row 3.6: no Retry-After");
     is_int((int64_t) op.answer.retry_after, 60000, "row 3.6: is a minute");
 
     /* documents that are none */

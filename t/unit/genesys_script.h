@@ -26,9 +26,10 @@ typedef struct {
     ngx_uint_t                status;
     const char               *reply;        /* NULL: an empty one */
     const char               *etag;
-    const char               *retry_after;
+    ngx_msec_t                wait;
     const char               *error;
     unsigned                  unsent:1;
+    unsigned                  timed_out:1;
 } exchange_t;
 
 
@@ -136,9 +137,10 @@ play(ngx_eb_genesys_op_t *op, const char *name, exchange_t *exchange,
         reply.status = exchange[i].status;
         reply.body = script_str(op->pool, exchange[i].reply);
         reply.etag = script_str(op->pool, exchange[i].etag);
-        reply.retry_after = script_str(op->pool, exchange[i].retry_after);
+        reply.wait = exchange[i].wait;
         reply.error = script_str(op->pool, exchange[i].error);
         reply.unsent = exchange[i].unsent;
+        reply.timed_out = exchange[i].timed_out;
         reply.correlation_id = script_str(op->pool, "corr-1");
         r = &reply;
     }

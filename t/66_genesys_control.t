@@ -2,7 +2,8 @@
 
 # Copyright (C) the ngx_http_eventbridge_module authors
 
-# Calls of the Genesys Cloud API: tokens, retries, and what callers hear.
+# Control locations: a subscription from its beginning to its end, and what is
+# counted, audited and refused.
 
 ###############################################################################
 
@@ -54,7 +55,7 @@ http {
 
         location /_genesys/ {
             internal;
-            proxy_pass https://localhost:%%PORT_1%%/;
+            proxy_pass https://127.0.0.1:%%PORT_1%%/;
             proxy_set_header Authorization $eventbridge_bearer;
             proxy_ssl_verify on;
             proxy_ssl_trusted_certificate CERTIFICATE;

@@ -1,0 +1,429 @@
+
+/*
+ * Copyright (C) the ngx_http_eventbridge_module authors
+ *
+ * Subscriptions that nginx.conf declares.
+ */
+
+
+#include "ngx_http_eventbridge_genesys.h"
+
+
+#define NGX_HTTP_EVENTBRIDGE_STATE_ZONE  (32 * 1024)
+
+
+static char *ngx_http_eventbridge_subscription_line(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+static char *ngx_http_eventbridge_subscription_text(ngx_conf_t *cf,
+    ngx_str_t *field);
+static char *ngx_http_eventbridge_subscription_list(ngx_conf_t *cf,
+    ngx_array_t *list);
+static char *ngx_http_eventbridge_subscription_number(ngx_conf_t *cf,
+    ngx_uint_t *field, const char *unit);
+static char *ngx_http_eventbridge_subscription_complete(ngx_conf_t *cf,
+    ngx_http_eventbridge_subscription_t *sub);
+static ngx_int_t ngx_http_eventbridge_subscription_zone(ngx_conf_t *cf,
+    ngx_http_eventbridge_subscription_t *sub);
+static ngx_int_t ngx_http_eventbridge_subscription_zone_init(
+    ngx_shm_zone_t *zone, void *data);
+
+
+/* eventbridge_genesys_subscription NAME { ... } */
+
+char *
+ngx_http_eventbridge_subscription(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_eventbridge_main_conf_t *emcf = conf;
+
+    char                                 *rv;
+    ngx_str_t                            *value;
+    ngx_uint_t                            i;
+    ngx_conf_t                            save;
+    ngx_http_eventbridge_subscription_t  *sub, **subs;
+
+    value = cf->args->elts;
+    subs = emcf->subscriptions.elts;
+
+    for (i = 0; i < emcf->subscriptions.nelts; i++) {
+        if (ngx_http_eventbridge_same(&subs[i]->settings.name, &value[1])) {
+            return ngx_http_eventbridge_refuse(cf, &value[1],
+                                               "the name is used already");
+        }
+    }
+
+    sub = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_subscription_t));
+    subs = ngx_array_push(&emcf->subscriptions);
+
+    if (sub == NULL || subs == NULL
+        || ngx_array_init(&sub->settings.sources, cf->pool, 4,
+                          sizeof(ngx_str_t))
+           != NGX_OK
+        || ngx_array_init(&sub->settings.topics, cf->pool, 4,
+                          sizeof(ngx_str_t))
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    *subs = sub;
+
+    sub->settings.name = value[1];
+    sub->settings.version = -1;
+    sub->check = NGX_CONF_UNSET_MSEC;
+    sub->file = cf->conf_file->file.name.data;
+    sub->line = cf->conf_file->line;
+
+    save = *cf;
+    cf->handler = ngx_http_eventbridge_subscription_line;
+    cf->handler_conf = (void *) sub;
+
+    rv = ngx_conf_parse(cf, NULL);
+
+    *cf = save;
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_http_eventbridge_subscription_complete(cf, sub);
+}
+
+
+static char *
+ngx_http_eventbridge_subscription_line(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_eventbridge_subscription_t *sub = conf;
+
+    char        *rv;
+    ngx_str_t   *value;
+    ngx_int_t    msec;
+    ngx_uint_t   i;
+
+    struct {
+        const char              *name;
+        ngx_str_t               *text;
+        ngx_array_t             *list;
+        ngx_uint_t              *number;
+        const char              *unit;
+    } *line, lines[] = {
+        { "genesys", &sub->organisation, NULL, NULL, NULL },
+        { "endpoint", &sub->settings.endpoint, NULL, NULL, NULL },
+        { "sources", NULL, &sub->settings.sources, NULL, NULL },
+        { "retention", NULL, NULL, &sub->settings.retention, "d" },
+        { "rate", NULL, NULL, &sub->settings.rate, "r/s" },
+        { "account", &sub->settings.account, NULL, NULL, NULL },
+        { "region", &sub->settings.region, NULL, NULL, NULL },
+        { "suffix", &sub->settings.suffix, NULL, NULL, NULL },
+        { "topics", NULL, &sub->settings.topics, NULL, NULL }
+    };
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[0].data, "include") == 0 && cf->args->nelts == 2) {
+        return ngx_conf_include(cf, cmd, conf);
+    }
+
+    if (ngx_strcmp(value[0].data, "check") == 0 && cf->args->nelts == 2) {
+
+        msec = ngx_parse_time(&value[1], 0);
+
+        rv = (sub->check != NGX_CONF_UNSET_MSEC) ? "it is given twice"
+           : (msec == NGX_ERROR || msec < 1000 || msec > 86400 * 1000)
+             ? "from 1s to 1d is expected" : NGX_CONF_OK;
+
+        sub->check = (ngx_msec_t) msec;
+        goto done;
+    }
+
+    for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        line = &lines[i];
+
+        if (ngx_strcmp(value[0].data, line->name) != 0) {
+            continue;
+        }
+
+        if (cf->args->nelts < 2 || (cf->args->nelts > 2 && !line->list)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid number of arguments in \"%V\" of "
+                               "\"eventbridge_genesys_subscription %V\"",
+                               &value[0], &sub->settings.name);
+            return NGX_CONF_ERROR;
+        }
+
+        rv = line->text ? ngx_http_eventbridge_subscription_text(cf, line->text)
+           : line->list ? ngx_http_eventbridge_subscription_list(cf, line->list)
+           : line->number
+             ? ngx_http_eventbridge_subscription_number(cf, line->number,
+                                                        line->unit)
+           : NGX_CONF_ERROR;
+        goto done;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "unknown directive \"%V\" in "
+                       "\"eventbridge_genesys_subscription %V\"", &value[0],
+                       &sub->settings.name);
+    return NGX_CONF_ERROR;
+
+done:
+
+    if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
+        return rv;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid value \"%V\" in \"%V\" of "
+                       "\"eventbridge_genesys_subscription %V\": %s",
+                       &value[1], &value[0], &sub->settings.name, rv);
+
+    return NGX_CONF_ERROR;
+}
+
+
+static char *
+ngx_http_eventbridge_subscription_text(ngx_conf_t *cf, ngx_str_t *field)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (field->data) {
+        return "it is given twice";
+    }
+
+    if (value[1].len == 0) {
+        return "it is empty";
+    }
+
+    *field = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+/* may be repeated */
+
+static char *
+ngx_http_eventbridge_subscription_list(ngx_conf_t *cf, ngx_array_t *list)
+{
+    ngx_str_t   *value, *item;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        item = ngx_array_push(list);
+        if (item == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *item = value[i];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* a number and its unit; what it may be the rules say */
+
+static char *
+ngx_http_eventbridge_subscription_number(ngx_conf_t *cf, ngx_uint_t *field,
+    const char *unit)
+{
+    size_t      len;
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*field) {
+        return "it is given twice";
+    }
+
+    len = ngx_strlen(unit);
+
+    if (value[1].len <= len
+        || ngx_strncmp(value[1].data + value[1].len - len, unit, len) != 0)
+    {
+        return (*unit == 'd') ? "a number of days is expected, as \"30d\""
+                              : "a rate is expected, as \"1000r/s\"";
+    }
+
+    n = ngx_atoi(value[1].data, value[1].len - len);
+
+    if (n == NGX_ERROR || n == 0) {
+        return "a number that is not zero is expected";
+    }
+
+    *field = n;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_subscription_complete(ngx_conf_t *cf,
+    ngx_http_eventbridge_subscription_t *sub)
+{
+    ngx_conf_init_msec_value(sub->check, 60000);
+
+    if (sub->organisation.len == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"eventbridge_genesys_subscription %V\" has no "
+                           "\"genesys\"", &sub->settings.name);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* all organisations are known: are the rules kept? */
+
+ngx_int_t
+ngx_http_eventbridge_subscription_setup(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf)
+{
+    ngx_uint_t                            i, j;
+    ngx_eb_genesys_body_t                 body;
+    ngx_eb_genesys_violation_t           *violations;
+    ngx_http_eventbridge_subscription_t  *sub, **subs;
+
+    subs = emcf->subscriptions.elts;
+
+    for (i = 0; i < emcf->subscriptions.nelts; i++) {
+        sub = subs[i];
+
+        sub->org = ngx_http_eventbridge_org_find(emcf, &sub->organisation);
+
+        if (sub->org == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown organisation \"%V\" of "
+                          "\"eventbridge_genesys_subscription %V\" in %s:%ui",
+                          &sub->organisation, &sub->settings.name, sub->file,
+                          sub->line);
+            return NGX_ERROR;
+        }
+
+        sub->settings.integration = sub->org->integrations;
+
+        if (sub->settings.retention == 0 && !sub->settings.integration) {
+            sub->settings.retention = 30;
+        }
+
+        if (ngx_eb_genesys_body_init(&body, cf->pool, NULL) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_eb_genesys_settings_check(&sub->settings, &body);
+
+        violations = body.violations.elts;
+
+        for (j = 0; j < body.violations.nelts; j++) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"eventbridge_genesys_subscription %V\": %V: %V "
+                          "in %s:%ui", &sub->settings.name,
+                          &violations[j].field, &violations[j].message,
+                          sub->file, sub->line);
+        }
+
+        if (body.failed || body.violations.nelts) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_process != NGX_PROCESS_SIGNALLER
+            && ngx_http_eventbridge_subscription_zone(cf, sub) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_eventbridge_declared_rate(ngx_http_eventbridge_main_conf_t *emcf)
+{
+    ngx_http_eventbridge_subscription_t  **subs;
+
+    subs = emcf->subscriptions.elts;
+
+    /* of several nobody knows whose events a location takes */
+
+    return (emcf->subscriptions.nelts == 1) ? subs[0]->settings.rate : 0;
+}
+
+
+/* what is known of it is shared by all workers, and survives a reload */
+
+static ngx_int_t
+ngx_http_eventbridge_subscription_zone(ngx_conf_t *cf,
+    ngx_http_eventbridge_subscription_t *sub)
+{
+    ngx_str_t        name;
+    ngx_shm_zone_t  *zone;
+
+    name.len = sizeof("eventbridge_subscription ") - 1
+               + sub->settings.name.len;
+    name.data = ngx_pnalloc(cf->pool, name.len);
+    if (name.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_sprintf(name.data, "eventbridge_subscription %V",
+                       &sub->settings.name);
+
+    sub->lease = name;
+
+    zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_EVENTBRIDGE_STATE_ZONE,
+                                 &ngx_http_eventbridge_module);
+    if (zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    zone->init = ngx_http_eventbridge_subscription_zone_init;
+    zone->data = sub;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_subscription_zone_init(ngx_shm_zone_t *zone, void *data)
+{
+    ngx_http_eventbridge_subscription_t *old = data;
+    ngx_http_eventbridge_subscription_t *sub = zone->data;
+
+    sub->shpool = (ngx_slab_pool_t *) zone->shm.addr;
+
+    if (zone->shm.exists) {
+        sub->state = sub->shpool->data;
+        return NGX_OK;
+    }
+
+    if (old == NULL) {
+        sub->state = ngx_slab_calloc(sub->shpool,
+                              sizeof(ngx_http_eventbridge_subscription_sh_t));
+        if (sub->state == NULL) {
+            return NGX_ERROR;
+        }
+
+        sub->shpool->data = sub->state;
+
+        return NGX_OK;
+    }
+
+    /* it may have changed: it is looked at again */
+
+    sub->state = old->state;
+
+    ngx_shmtx_lock(&sub->shpool->mutex);
+    sub->state->next = 0;
+    ngx_shmtx_unlock(&sub->shpool->mutex);
+
+    return NGX_OK;
+}
