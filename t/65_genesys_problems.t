@@ -47,7 +47,7 @@ http {
 
         location /_genesys/ {
             internal;
-            proxy_pass https://localhost:%%PORT_1%%/;
+            proxy_pass https://127.0.0.1:%%PORT_1%%/;
             proxy_set_header Authorization $eventbridge_bearer;
             proxy_ssl_verify on;
             proxy_ssl_trusted_certificate CERTIFICATE;

@@ -29,6 +29,7 @@ typedef struct {
     size_t                            room;     /* of reply.body */
     unsigned                          headed:1;
     unsigned                          large:1;
+    unsigned                          whole:1;  /* the body has ended */
     unsigned                          done:1;
     unsigned                          seen:1;
 } ngx_http_eventbridge_call_t;
@@ -867,6 +868,10 @@ ngx_http_eventbridge_call_body(ngx_http_eventbridge_sub_t *sub,
 
     for ( /* void */ ; in; in = in->next) {
 
+        if (in->buf->last_buf || in->buf->last_in_chain) {
+            call->whole = 1;
+        }
+
         if (!ngx_buf_in_memory(in->buf) || call->large || call->done) {
             continue;
         }
@@ -932,7 +937,9 @@ ngx_http_eventbridge_call_end(ngx_http_eventbridge_sub_t *sub,
     sub->carrier->running--;
     reply = &call->reply;
 
-    if (reply->status && (rc != NGX_OK || call->large)) {
+    /* an upstream that breaks off later ends well, but without an end */
+
+    if (reply->status && (rc != NGX_OK || call->large || !call->whole)) {
         reply->status = 0;
 
         if (call->large) {

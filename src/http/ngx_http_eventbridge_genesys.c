@@ -224,6 +224,9 @@ ngx_http_eventbridge_org_directive(ngx_conf_t *cf, ngx_command_t *cmd,
             return rv;
         }
 
+        /* the reason is to be seen behind it */
+        value[1].len = ngx_min(value[1].len, 256);
+
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid value \"%V\" in \"%V\" of "
                            "\"eventbridge_genesys %V\": %s", &value[1],
@@ -671,6 +674,8 @@ ngx_http_eventbridge_org_zone(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org)
 
     (void) ngx_sprintf(name.data, "eventbridge_genesys %V %016xL", &org->name,
                        hash);
+
+    org->lease = name;
 
     zone = ngx_shared_memory_add(cf, &name, NGX_HTTP_EVENTBRIDGE_TOKEN_ZONE,
                                  &ngx_http_eventbridge_module);

@@ -69,6 +69,7 @@ typedef struct {
     u_char                   *file;
     ngx_uint_t                line;
 
+    ngx_str_t                 lease;        /* who has it gets a token */
     ngx_slab_pool_t          *shpool;       /* protects the token */
     ngx_http_eventbridge_token_t  *token;
 

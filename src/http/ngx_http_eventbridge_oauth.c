@@ -350,7 +350,7 @@ ngx_http_eventbridge_oauth_refresh(ngx_http_eventbridge_oauth_t *o,
         return 1;
     }
 
-    if (ngx_eb_lease_try(o->lock, &org->name) != NGX_OK) {
+    if (ngx_eb_lease_try(o->lock, &org->lease) != NGX_OK) {
 
         /* another worker is at it; when it dies its lease ends */
 
@@ -365,7 +365,7 @@ ngx_http_eventbridge_oauth_refresh(ngx_http_eventbridge_oauth_t *o,
     ngx_shmtx_unlock(&org->shpool->mutex);
 
     if (now < due || now < retry) {
-        ngx_eb_lease_release(o->lock, &org->name);
+        ngx_eb_lease_release(o->lock, &org->lease);
         return 1;
     }
 
@@ -391,7 +391,7 @@ ngx_http_eventbridge_oauth_refresh(ngx_http_eventbridge_oauth_t *o,
 
     ngx_http_eventbridge_oauth_failed(o, &verdict, &none);
 
-    ngx_eb_lease_release(o->lock, &org->name);
+    ngx_eb_lease_release(o->lock, &org->lease);
 
     return NGX_HTTP_EVENTBRIDGE_OAUTH_LOOK;
 }
@@ -571,7 +571,7 @@ ngx_http_eventbridge_oauth_reply(void *data, ngx_eb_client_reply_t *answer)
         ngx_http_eventbridge_oauth_failed(o, &verdict, &reply.retry_after);
     }
 
-    ngx_eb_lease_release(o->lock, &org->name);
+    ngx_eb_lease_release(o->lock, &org->lease);
 
     if (pool) {
         ngx_destroy_pool(pool);
