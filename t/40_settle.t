@@ -17,10 +17,10 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use JSON::PP ();
-use POSIX ();
 
 use Test::EventBridge;
-use Test::EventBridge::Util qw/ now scaled /;
+use Test::EventBridge::Batches qw/ events /;
+use Test::EventBridge::Util qw/ fork_each now reap_all scaled /;
 
 ###############################################################################
 
@@ -296,16 +296,6 @@ $t->stop();
 
 ###############################################################################
 
-sub events {
-    my ($name, $n, $source) = @_;
-
-    $source //= 'a:1';
-
-    return '{"events":[' . join(',', map {
-        qq!{"id":"$name-$_","source":"$source","data":{"n":$_}}! } 1 .. $n)
-        . ']}';
-}
-
 # what both destinations have got: id => times
 
 sub counts {
@@ -319,45 +309,29 @@ sub counts {
 sub storm {
     my ($name, $meanwhile) = @_;
 
-    my @pids;
+    my @pids = fork_each(8, sub {
+        my ($n) = @_;
+        my %got;
 
-    for my $n (1 .. 8) {
-        my $pid = fork() // die "fork(): $!\n";
+        my @todo = map { ($_ * 7 * $n) % $batches } 0 .. $batches - 1;
+        my %todo = map { $_ => 1 } 0 .. $batches - 1;
 
-        if ($pid == 0) {
-            my %got;
+        while (%todo) {
+            for my $i (grep { $todo{$_} } @todo, keys %todo) {
+                my $res = eval { post($port, '/v1/events',
+                    events("$name$i", 5, $i % 2 ? 'a:1' : 'b:1')) };
+                my $status = $res ? $res->status() : undef;
 
-            eval {
-                my @todo = map { ($_ * 7 * $n) % $batches } 0 .. $batches - 1;
-                my %todo = map { $_ => 1 } 0 .. $batches - 1;
-
-                while (%todo) {
-                    for my $i (grep { $todo{$_} } @todo, keys %todo) {
-                        my $res = eval { post($port, '/v1/events',
-                            events("$name$i", 5, $i % 2 ? 'a:1' : 'b:1')) };
-                        my $status = $res ? $res->status() : undef;
-
-                        $got{$status || 'cut'}++;
-                        $got{all}++;
-                        delete $todo{$i} if ($status // 0) == 200;
-                    }
-                }
-            };
-
-            $t->write_file("storm-$n", JSON::PP::encode_json(\%got));
-            POSIX::_exit($@ ? 1 : 0);
+                $got{$status || 'cut'}++;
+                $got{all}++;
+                delete $todo{$i} if ($status // 0) == 200;
+            }
         }
 
-        push @pids, $pid;
-    }
+        $t->write_file("storm-$n", JSON::PP::encode_json(\%got));
+    });
 
-    my %left = map { $_ => 1 } @pids;
-
-    wait_for(sub {
-        $meanwhile->() if $meanwhile;
-        delete @left{grep { waitpid($_, POSIX::WNOHANG()) == $_ } keys %left};
-        return !%left;
-    }, 120) or die "senders did not end\n";
+    die "senders failed\n" if reap_all(\@pids, 120, $meanwhile);
 
     my %sum;
 

@@ -19,6 +19,8 @@ use lib "$FindBin::Bin/lib";
 use Time::HiRes ();
 
 use Test::EventBridge;
+use Test::EventBridge::Batches qw/ events /;
+use Test::EventBridge::Client qw/ connection_of /;
 use Test::EventBridge::Disk qw/ disk undisk /;
 use Test::EventBridge::Util qw/ child_pids now /;
 
@@ -92,18 +94,18 @@ EOF2
 
 $t->conf(configuration())->run();
 
-my %posted;     # name => number of events, all of them delivered
+my $posted = Test::EventBridge::Batches->new($port);
 
 ###############################################################################
 
 # reload
 
-fresh('first', 5);
+$posted->fresh('first', 5);
 nothing_twice('at once');
 
 ok($t->reload(), 'reload');
 nothing_twice('reload');
-fresh('reloaded', 3);
+$posted->fresh('reloaded', 3);
 
 # a reload that fails
 
@@ -112,7 +114,7 @@ $t->allow_error('emerg', qr/unknown directive "nonsense"/);
 $t->conf(configuration(more => 'nonsense;'));
 ok(!$t->reload(), 'a bad configuration is refused');
 nothing_twice('refused reload');
-fresh('refused', 2);
+$posted->fresh('refused', 2);
 
 $t->conf(configuration());
 ok($t->reload(), 'reload after that');
@@ -142,22 +144,9 @@ ok($t->upgrade(with => sub {
     my %old = map { $_ => 1 } child_pids($old);
     my %new = map { $_ => 1 } child_pids($new);
 
-    # a kept connection is of the old one; to find the new one several come
-    # at once, for the first that sleeps takes one only
+    # a kept connection is of the old one
 
-    my $d;
-
-    wait_for(sub {
-        my @c = map { client($port) } 1 .. 16;
-        $_->start(path => '/health') for @c;
-
-        for my $k (@c) {
-            my $pid = $k->response()->header('X-Pid') // 0;
-            $d //= $k if $new{$pid};
-        }
-
-        return $d;
-    });
+    my $d = connection_of($port, keys %new);
 
     ok($old{$old_pid}, 'one connection is of the old master');
     ok($d, 'one connection is of the new master');
@@ -184,14 +173,13 @@ ok($t->upgrade(with => sub {
     is($both[0]{forwarded} + $both[1]{forwarded}, 1, 'from both at once');
     is($both[0]{duplicates} + $both[1]{duplicates}, 1, 'delivered once');
 
-    $posted{u1} = $posted{u2} = 4;
-    $posted{u3} = 1;
+    $posted->add(u1 => 4, u2 => 4, u3 => 1);
 
     nothing_twice('two masters');
 }), 'binary upgrade');
 
 nothing_twice('binary upgrade');
-fresh('upgraded', 3);
+$posted->fresh('upgraded', 3);
 figures('binary upgrade');
 
 # all killed
@@ -200,7 +188,7 @@ $t->allow_error('alert', qr/exited on signal 9/, maybe => 1);
 
 $t->kill_all()->run();
 nothing_twice('kill -9 of all');
-fresh('killed', 3);
+$posted->fresh('killed', 3);
 figures('kill -9 of all');
 
 # one killed while it delivers: its claims are free for the others
@@ -224,7 +212,7 @@ cmp_ok(now() - $start, '<', Test::EventBridge::Util::scaled(3),
 
 # that one was delivered twice, for one was cut: begin anew
 
-$posted{k} = 2;
+$posted->add(k => 2);
 $ma->forget();
 
 # locks that a former run left: they name a thread that lives and will never
@@ -235,15 +223,15 @@ ok(lock_everything() > 10, 'all locks are locked');
 
 $t->run();
 $start = now();
-known('locks of a former run');
+$posted->known('locks of a former run');
 is(post($port, '/v1/events', events('locked', 2))->json()->{forwarded}, 2,
     'locks of a former run: delivers');
-$posted{locked} = 2;
+$posted->add(locked => 2);
 cmp_ok(now() - $start, '<', Test::EventBridge::Util::scaled(5),
     'nobody waits for them');
 is(health()->{status}, 'healthy', 'and health is well');
 $t->reload();
-known('reload after that');
+$posted->known('reload after that');
 
 # one entry is damaged: that event alone comes again
 
@@ -252,16 +240,17 @@ flip_entry();
 $t->run();
 
 my ($again, $kept) = (0, 0);
+my %delivered = $posted->delivered();
 
-for my $name (sort keys %posted) {
-    $r = post($port, '/v1/events', events($name, $posted{$name}))->json();
+for my $name (sort keys %delivered) {
+    $r = post($port, '/v1/events', events($name, $delivered{$name}))->json();
     $again += $r->{forwarded};
     $kept += $r->{duplicates};
 }
 
 is($again, 1, 'a damaged mark costs a duplicate of its event');
 my $all = 0;
-$all += $_ for values %posted;
+$all += $_ for values %delivered;
 is($kept, $all - 1, 'and no other');
 
 # nginx -t leaves the file alone
@@ -440,49 +429,11 @@ $t->stop();
 
 ###############################################################################
 
-sub events {
-    my ($name, $n) = @_;
-
-    return '{"events":[' . join(',', map {
-        qq!{"id":"$name-$_","source":"s","data":{"n":$_}}! } 1 .. $n) . ']}';
-}
-
-# events that nobody has seen
-
-sub fresh {
-    my ($name, $n) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my $res = post($port, '/v1/events', events($name, $n));
-
-    is(($res->json() // {})->{forwarded} // $res->text(), $n,
-        "$name: delivered");
-
-    $posted{$name} = $n;
-}
-
-# all that was delivered is posted again
-
-sub known {
-    my ($name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my @bad;
-
-    for my $batch (sort keys %posted) {
-        my $res = post($port, '/v1/events', events($batch, $posted{$batch}));
-        push @bad, "$batch: " . $res->text()
-            if (($res->json() // {})->{duplicates} // -1) != $posted{$batch};
-    }
-
-    is_deeply(\@bad, [], "$name: all are duplicates");
-}
-
 sub nothing_twice {
     my ($name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
 
-    known($name);
+    $posted->known($name);
 
     my %n;
     $n{$_}++ for $ma->ids('/to/a');

@@ -16,15 +16,15 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use File::Basename qw/ dirname /;
-use POSIX ();
 use Time::HiRes ();
 
 use Test::EventBridge;
-use Test::EventBridge::Util qw/ child_pids now pause scaled /;
+use Test::EventBridge::Batches qw/ events /;
+use Test::EventBridge::Client qw/ connection_of /;
+use Test::EventBridge::Load;
+use Test::EventBridge::Util qw/ child_pids pause /;
 
 ###############################################################################
-
-my $senders = 4;
 
 my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(87);
 
@@ -78,7 +78,7 @@ http {
 EOF2
 }
 
-my %posted;     # name => number of events, all of them delivered
+my $posted = Test::EventBridge::Batches->new($port);
 
 $m->set('/to/slow', delay => 40);
 
@@ -88,7 +88,7 @@ $m->set('/to/slow', delay => 40);
 
 $t->conf(configuration('8m'))->run();
 is(-s $file, 8388608, 'the size that was configured');
-fresh('first', 20);
+$posted->fresh('first', 20);
 
 my @was = facts();
 
@@ -101,15 +101,15 @@ ok(!$t->reload(), 'a reload that fails');
 is_deeply([ facts() ], \@was,
     'rule 24: a failed reload leaves inode and mtime');
 is_deeply([ glob "$file.*" ], [], 'rule 24: and makes no other file');
-known('a failed reload');
+$posted->known('a failed reload');
 
 # up and down, while events come in and come again; there is room for all
 
-my $load = load('size');
+my $load = load('rule 25: resize under load');
 my ($sizes, $moved) = (0, 0);
 
 for my $size (qw/ 32m 8m 16m 8m 64m 8m /) {
-    progress($load, 3);
+    $load->progress(3);
 
     my $inode = (stat $file)[1];
 
@@ -121,16 +121,16 @@ for my $size (qw/ 32m 8m 16m 8m 64m 8m /) {
     $sizes++ if -s $file == $bytes && (stat $file)[1] != $inode;
     $moved++ if moved();
 
-    known("rule 25: $size", 'quietly');
+    $posted->known("rule 25: $size", 'quietly');
 }
 
 is($sizes, 6, 'rule 25: six sizes by reload');
 is($moved, 6, 'rule 25: each time the old file went when all had moved');
 
 ok($t->reload(), 'old workers are gone');
-progress($load, 3);
-check('rule 25: resize under load', end($load));
-known('rule 25: six sizes');
+$load->progress(3);
+$load->end()->check($m);
+$posted->known('rule 25: six sizes');
 $m->forget();
 
 # a claim of an old worker holds in the new file: who asks meanwhile waits
@@ -148,8 +148,7 @@ ok($t->reload(keep_old => 1), 'reload with another size');
 
 # a worker that exits does not wait
 
-my $d = connection_of({ map { $_ => 1 } grep { !$before{$_} }
-    $t->worker_pids() });
+my $d = connection_of($port, grep { !$before{$_} } $t->worker_pids());
 ok($d, 'a connection of a new worker');
 $d->start(method => 'POST', path => '/v1/events', body => events('held', 3));
 ok(wait_for(sub { $t->log() =~ /moves to a file of 2097152 bytes/ }),
@@ -167,7 +166,7 @@ is($c->response()->json()->{forwarded}, 3,
 my $r = $d->response();
 is($r->json()->{duplicates}, 3, 'rule 6: and the new one knows')
     or diag($r->text());
-$posted{held} = 3;
+$posted->add(held => 3);
 is($m->hits('/to/a'), 1, 'rule 7: it was delivered once');
 ok(moved(), 'rule 25: then the old file goes');
 
@@ -189,11 +188,11 @@ ok($t->log() =~ /\[warn\].*keeps the size.*still move.*reload later again/,
 $m->clear();
 $m->release('/to/a');
 is($c->response()->json()->{forwarded}, 1, 'the delivery ends');
-$posted{hold} = 1;
+$posted->add(hold => 1);
 ok(moved(), 'the first one ends');
 ok($t->reload(), 'reload again');
 is(-s $file, 1048576, 'rule 25: now it is done');
-known('rule 25: two changes');
+$posted->known('rule 25: two changes');
 
 # two masters
 
@@ -205,12 +204,11 @@ ok($t->upgrade(with => sub {
     my ($old, $new) = @_;
 
     my %old = map { $_ => 1 } child_pids($old);
-    my %new = map { $_ => 1 } child_pids($new);
 
     is(-s $file, 8388608, 'rule 25: a binary upgrade with another size');
     ok($old{$old_pid}, 'one connection is of the old master');
 
-    my $n = connection_of(\%new);
+    my $n = connection_of($port, child_pids($new));
     ok($n, 'and one of the new master');
 
     is(post($c, '/v1/events', events('u1', 4))->json()->{forwarded}, 4,
@@ -224,10 +222,10 @@ ok($t->upgrade(with => sub {
     is(post($c, '/v1/events', events('first', 20))->json()->{duplicates}, 20,
         'rule 25: and what was delivered before');
 
-    $posted{u1} = $posted{u2} = 4;
+    $posted->add(u1 => 4, u2 => 4);
 }), 'binary upgrade');
 
-known('rule 25: two masters');
+$posted->known('rule 25: two masters');
 ok(moved(), 'the move ends');
 
 # everything is killed in the middle of it
@@ -236,7 +234,7 @@ $t->allow_error('alert', qr/exited on signal 9/, maybe => 1);
 
 for my $size (qw/ 32m 1m /) {
 
-    fresh("kill-$size", 500);
+    $posted->fresh("kill-$size", 500);
 
     $t->conf(configuration($size));
     $t->signal('HUP');
@@ -245,9 +243,9 @@ for my $size (qw/ 32m 1m /) {
     $t->kill_all();
     $t->run();
 
-    known("rule 25: $size: kill -9 of all");
+    $posted->known("rule 25: $size: kill -9 of all");
     ok(moved(), "rule 25: $size: the move goes on and ends");
-    known("rule 25: $size: after it");
+    $posted->known("rule 25: $size: after it");
     is_deeply([ glob "$file.*" ], [], "rule 25: $size: nothing is left");
 }
 
@@ -275,14 +273,13 @@ SKIP: {
     $old_pid = get($c, '/health')->header('X-Pid');
 
     $m->forget();
-    $load = load('version');
-    progress($load, 3);
+    $load = load('rule 25: versions under load');
+    $load->progress(3);
 
     ok($t->upgrade(with => sub {
         my ($old, $new) = @_;
 
-        my %new = map { $_ => 1 } child_pids($new);
-        my $n = connection_of(\%new);
+        my $n = connection_of($port, child_pids($new));
 
         is(post($n, '/v1/events', events('first', 20))->json()->{duplicates},
             20, 'rule 25: version N + 1 has the marks');
@@ -290,11 +287,11 @@ SKIP: {
             'rule 25: and delivers');
         is(post($c, '/v1/events', events('v2', 4))->status(), 503,
             'rule 25: an old worker of version N refuses');
-        $posted{v1} = 4;
+        $posted->add(v1 => 4);
     }), 'binary upgrade to version N + 1');
 
     is(version(), 3, 'rule 25: the file is of version N + 1');
-    progress($load, 3);
+    $load->progress(3);
 
     # back: nobody can read it, so the running one goes on
 
@@ -309,11 +306,11 @@ SKIP: {
         return (read_file($t->testdir() . '/nginx.pid') // '') =~ /^$master$/m
             && child_pids($master) >= 2;
     }), 'rule 25: is refused, and the master is the same');
-    progress($load, 3);
-    check('rule 25: versions under load', end($load), 503);
+    $load->progress(3);
+    $load->end()->check($m, 503);
 
-    fresh('v2', 4);
-    known('rule 25: version N + 1');
+    $posted->fresh('v2', 4);
+    $posted->known('rule 25: version N + 1');
     ok(moved(), 'rule 25: version N + 1: all has moved');
 
     $t->stop();
@@ -334,44 +331,13 @@ $t->stop();
 
 ###############################################################################
 
-sub events {
-    my ($name, $n) = @_;
+# not more than there is room for, nor as fast as can be
 
-    return '{"events":[' . join(',', map {
-        qq!{"id":"$name-$_","source":"s","data":{"n":$_}}! } 1 .. $n) . ']}';
-}
+sub load {
+    my ($name) = @_;
 
-# events that nobody has seen
-
-sub fresh {
-    my ($name, $n) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my $res = post($port, '/v1/events', events($name, $n));
-
-    is(($res->json() // {})->{forwarded} // $res->text(), $n,
-        "$name: delivered");
-
-    $posted{$name} = $n;
-}
-
-# all that was delivered is posted again
-
-sub known {
-    my ($name, $quietly) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-
-    my @bad;
-
-    for my $batch (sort keys %posted) {
-        my $res = post($port, '/v1/events', events($batch, $posted{$batch}));
-        push @bad, "$batch: " . $res->text()
-            if (($res->json() // {})->{duplicates} // -1) != $posted{$batch};
-    }
-
-    diag("$name: @bad") if $quietly && @bad;
-
-    is_deeply(\@bad, [], "$name: all are duplicates") if !$quietly;
+    return Test::EventBridge::Load->start($t, $name, slow => 4,
+        again => 0.5, pace => 0.003);
 }
 
 # until the old file is gone
@@ -387,28 +353,6 @@ sub facts {
 
 sub version {
     return unpack 'x8 L', read_file($file);
-}
-
-# to find one several come at once, for the first that sleeps takes one only
-
-sub connection_of {
-    my ($pids) = @_;
-
-    my $found;
-
-    wait_for(sub {
-        my @c = map { client($port) } 1 .. 16;
-        $_->start(path => '/health') for @c;
-
-        for my $c (@c) {
-            my $pid = $c->response()->header('X-Pid') // 0;
-            $found //= $c if $pids->{$pid};
-        }
-
-        return $found;
-    });
-
-    return $found;
 }
 
 # The module as it would be with another number of the format: two of its
@@ -437,172 +381,6 @@ sub version_module {
     return undef if system("sh $dir/build.sh > $dir/build.log 2>&1");
 
     return "$dir/newer.so";
-}
-
-# Starts the senders.  Each keeps one connection as long as it is kept, sends
-# what was acknowledged again now and then, and writes a line for each try.
-
-sub load {
-    my ($name) = @_;
-
-    my $dir = $t->testdir();
-    my @names = map { "$dir/$name-$_" } 1 .. $senders;
-    my $go = "$dir/$name.go";
-    my @pids;
-
-    append_file($go, '');
-
-    for my $n (1 .. $senders) {
-        my $pid = fork() // die "fork(): $!\n";
-
-        if ($pid == 0) {
-            eval { sender($names[$n - 1], "$name-$n", $go); 1 }
-                or print STDERR "# sender: $@";
-            POSIX::_exit($@ ? 1 : 0);
-        }
-
-        push @pids, $pid;
-    }
-
-    return { names => \@names, go => $go, pids => \@pids };
-}
-
-sub sender {
-    my ($name, $prefix, $go) = @_;
-
-    my ($c, $batch, %known) = (undef, 0);
-
-    open my $log, '>>:raw', $name or die "$name: $!\n";
-    srand $$;
-
-    while (-e $go) {
-
-        # in turns: a new one, and one that was delivered
-
-        my @known = keys %known;
-        my $again = @known && rand() < 0.5 ? $known[rand @known] : undef;
-        my $id = $again // ++$batch;
-        my $source = $id % 4 ? 'quick' : 'slow';
-        my $events = 1 + $id % 5;
-
-        my $body = '{"events":[' . join(',', map {
-            qq!{"id":"$prefix-$id-$_","source":"$source","data":{}}!
-            } 1 .. $events) . ']}';
-
-        while (1) {
-            $c //= client($port);
-
-            my $r = $c->request(method => 'POST', path => '/v1/events',
-                body => $body, timeout => 30);
-            my $done = ($r->json() // {})->{duplicates} // -1;
-
-            syswrite $log, 'status ' . $r->status() . "\n";
-            syswrite $log, "again $prefix-$id: $done of $events\n"
-                if defined $again && $r->status() == 200 && $done != $events;
-
-            if ($r->status() == 0 || $r->error()
-                || ($r->header('Connection') // '') eq 'close')
-            {
-                $c->close();
-                undef $c;
-            }
-
-            # not more than there is room for, nor as fast as can be
-            pause(0.003);
-            last if $r->status() == 200;
-
-            return if !-e $go;
-        }
-
-        $known{$id} = 1;
-
-        syswrite $log, "acknowledged $prefix-$id $events $source\n"
-            if !defined $again;
-    }
-}
-
-# waits until every sender has had n more answers
-
-sub progress {
-    my ($load, $n) = @_;
-
-    my @before = map { acknowledged($_) } @{$load->{names}};
-
-    wait_for(sub {
-        my @now = map { acknowledged($_) } @{$load->{names}};
-        return !grep { $now[$_] < $before[$_] + $n } 0 .. $#now;
-    }, 30) or diag('senders make no progress');
-}
-
-sub acknowledged {
-    my ($name) = @_;
-    my $n = () = (read_file($name) // '') =~ /^acknowledged/mg;
-    return $n;
-}
-
-sub end {
-    my ($load) = @_;
-
-    unlink $load->{go};
-
-    my %left = map { $_ => 1 } @{$load->{pids}};
-    my $bad = 0;
-
-    wait_for(sub {
-        for my $pid (keys %left) {
-            next if waitpid($pid, POSIX::WNOHANG()) != $pid;
-            $bad++ if $?;
-            delete $left{$pid};
-        }
-
-        return !%left;
-    }, 40);
-
-    kill 'KILL', keys %left if %left;
-
-    return { bad => $bad + keys %left,
-        text => join '', map { read_file($_) } @{$load->{names}} };
-}
-
-sub check {
-    my ($name, $result, @more) = @_;
-
-    is($result->{bad}, 0, "$name: senders ended by themselves");
-
-    my %status;
-    $status{$_}++ for $result->{text} =~ /^status (\d+)/mg;
-
-    my @again = $result->{text} =~ /^(again .*)$/mg;
-    is_deeply(\@again, [], "$name: what comes again is a duplicate");
-
-    # a connection that nobody has read is no answer
-
-    my %may = map { $_ => 1 } 0, 200, @more;
-
-    is_deeply([ grep { !$may{$_} } sort keys %status ], [],
-        "$name: every answer is @{[ join ' or ', 200, @more ]}");
-    cmp_ok($status{200} // 0, '>', 100, "$name: there was load");
-
-    note("$name: statuses ", join ' ',
-        map { "$_:$status{$_}" } sort keys %status);
-
-    my %want;
-
-    while ($result->{text} =~ /^acknowledged (\S+) (\d+) (\S+)$/mg) {
-        my ($id, $n, $source) = ($1, $2, $3);
-        $want{"$id-$_"} = $source for 1 .. $n;
-    }
-
-    for my $dest ('/to/a', '/to/slow') {
-        my %n;
-        $n{$_}++ for $m->ids($dest);
-
-        is_deeply([ grep { ($dest eq '/to/a' || $want{$_} eq 'slow')
-            && !$n{$_} } sort keys %want ], [],
-            "$name: $dest has what was acknowledged");
-        is_deeply([ grep { $n{$_} != 1 } sort keys %n ], [],
-            "$name: $dest has it once");
-    }
 }
 
 ###############################################################################

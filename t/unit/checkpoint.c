@@ -12,60 +12,28 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <dlfcn.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
-#include <sys/vfs.h>
-#include <sys/wait.h>
-#include "shim.h"
-#include "ngx_eb_checkpoint.h"
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 
-#define SIZE     131072
-#define LOCKS    8192       /* offset of the locks in a file of that size */
+#define LOCKS    8192       /* offset of the locks in a file of SIZE */
 #define TAGS     12288      /* of the tags */
 #define TABLE    16384      /* of the entries */
-#define WINDOW   93600
 
-#define KILLS    240
 #define PROCS    4
+#define KILLS    240
 #define KEYS     600
 #define BATCH    20
 
-
-typedef struct {
-    uint64_t   allowed[KEYS];       /* set before a commit */
-    uint64_t   confirmed[KEYS];     /* set after it */
-    uint32_t   holder[KEYS];
-    uint32_t   doomed[PROCS + KILLS + 1];
-    uint64_t   overlaps;
-    uint64_t   errors;
-    uint64_t   rounds;
-} chaos_t;
+#include "checkpoint_common.h"
 
 
 static void network(void);
-static ngx_eb_checkpoint_t *attach(void);
-static ngx_eb_checkpoint_t *opened(void);
-static void detach(ngx_eb_checkpoint_t *cp);
-static ngx_uint_t lookup(ngx_eb_checkpoint_t *cp, uint64_t n,
-    uint64_t want);
-static ngx_uint_t claim(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want,
-    uint32_t token);
-static void commit(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want,
-    uint64_t done, uint32_t token);
-static uint64_t rnd(void);
 static void put(off_t off, const void *data, size_t len);
-static void wipe(void);
-static ngx_uint_t listed(const char *part);
-static void *shared(size_t len);
-static pid_t spawn(void);
 static void creation(void);
 static void configurations(void);
 static void dry_run(void);
@@ -85,42 +53,7 @@ static void in_use(void);
 static void race(void);
 static void no_room(void);
 static void chaos(void);
-static void chaos_child(chaos_t *shm, ngx_uint_t id);
-
-
-static char                       dir[256], path[300];
-static u_char                     errstr[512];
-static uint64_t                   seed = 0x9e3779b97f4a7c15ull;
-static ngx_err_t                  err;
-static ngx_log_t                  sink;
-static ngx_time_t                 clock_now;
-static ngx_pool_t                *pools[64];
-static ngx_eb_checkpoint_t       *cps[64];
-static ngx_eb_store_key_t         k;
-static ngx_eb_checkpoint_conf_t   conf;
-static ngx_eb_checkpoint_facts_t  facts;
-
-
-/* what the file system says to be; 0: what it is */
-
-static unsigned long  magic;
-
-
-int
-fstatfs(int fd, struct statfs *buf)
-{
-    int  rc, (*next)(int, struct statfs *);
-
-    *(void **) &next = dlsym(RTLD_NEXT, "fstatfs");
-
-    rc = next(fd, buf);
-
-    if (magic) {
-        buf->f_type = (__typeof__(buf->f_type)) magic;
-    }
-
-    return rc;
-}
+static void chaos_child(shared_t *shm, ngx_uint_t i, ngx_uint_t id);
 
 
 static void
@@ -129,15 +62,9 @@ network(void)
     size_t                i;
     ngx_eb_checkpoint_t  *cp;
 
-    /* NFS, SMB2, CIFS, 9p, Ceph, AFS: of linux/magic.h and the like */
+    for (i = 0; network_types[i]; i++) {
 
-    static const unsigned long  types[] = {
-        0x6969, 0xfe534d42, 0xff534d42, 0x01021997, 0x00c36400, 0x5346414f
-    };
-
-    for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-
-        magic = types[i];
+        magic = network_types[i];
         ok(attach() == NULL && strstr((char *) errstr, "network file system"),
            "rule 26: %s", errstr);
 
@@ -145,7 +72,7 @@ network(void)
         cp = attach();
         ok(cp != NULL, "rule 26: a file of this host");
 
-        magic = types[i];
+        magic = network_types[i];
         ok(ngx_eb_checkpoint_test(&conf, errstr, sizeof(errstr), &err)
            == NGX_ERROR && strstr((char *) errstr, "network file system"),
            "rule 26: -t: %s", errstr);
@@ -158,149 +85,6 @@ network(void)
 
         wipe();
     }
-}
-
-
-static ngx_eb_checkpoint_t *
-attach(void)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < 64; i++) {
-
-        if (cps[i]) {
-            continue;
-        }
-
-        pools[i] = ngx_create_pool(1024, &sink);
-        if (pools[i] == NULL) {
-            exit(1);
-        }
-
-        errstr[0] = '\0';
-
-        cps[i] = ngx_eb_checkpoint_attach(pools[i], &conf, &sink, errstr,
-                                          sizeof(errstr), &err);
-        if (cps[i] == NULL) {
-            ngx_destroy_pool(pools[i]);
-        }
-
-        return cps[i];
-    }
-
-    return NULL;
-}
-
-
-static ngx_eb_checkpoint_t *
-opened(void)
-{
-    ngx_eb_checkpoint_t  *cp;
-
-    cp = attach();
-
-    if (cp == NULL || ngx_eb_checkpoint_open(cp, &sink) != NGX_OK) {
-        printf("Bail out! cannot open: %s\n", errstr);
-        exit(1);
-    }
-
-    return cp;
-}
-
-
-static void
-detach(ngx_eb_checkpoint_t *cp)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < 64; i++) {
-
-        if (cps[i] && (cp == NULL || cps[i] == cp)) {
-            cps[i] = NULL;
-            ngx_destroy_pool(pools[i]);
-        }
-    }
-}
-
-
-static ngx_uint_t
-claim(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want, uint32_t token)
-{
-    ngx_eb_store_t  *s;
-
-    s = ngx_eb_checkpoint_store(cp);
-
-    ngx_memzero(&k, sizeof(ngx_eb_store_key_t));
-
-    s->hash(s, (u_char *) &n, sizeof(uint64_t), &k);
-
-    k.want = want;
-    k.status = NGX_EB_KEY_NEW;
-
-    if (s->claim(s, token, &k, 1, NULL, NULL) != NGX_OK) {
-        return 99;
-    }
-
-    return k.status;
-}
-
-
-static ngx_uint_t
-lookup(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want)
-{
-    ngx_eb_store_t      *s;
-    ngx_eb_store_key_t   keys[2];
-
-    s = ngx_eb_checkpoint_store(cp);
-
-    ngx_memzero(keys, sizeof(keys));
-
-    s->hash(s, (u_char *) &n, sizeof(uint64_t), &keys[1]);
-
-    keys[0] = keys[1];
-    keys[0].status = NGX_EB_KEY_SKIP;
-    keys[1].want = want;
-    keys[1].status = NGX_EB_KEY_NEW;
-
-    if (s->lookup(s, keys, 2) != NGX_OK) {
-        return 99;
-    }
-
-    return (keys[0].status == NGX_EB_KEY_SKIP) ? keys[1].status : 98;
-}
-
-
-static void
-commit(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want, uint64_t done,
-    uint32_t token)
-{
-    ngx_eb_store_t  *s;
-
-    s = ngx_eb_checkpoint_store(cp);
-
-    ngx_memzero(&k, sizeof(ngx_eb_store_key_t));
-
-    s->hash(s, (u_char *) &n, sizeof(uint64_t), &k);
-
-    k.want = want;
-    k.done = done;
-    k.final = 1;
-    k.status = NGX_EB_KEY_CLAIMED;
-
-    if (s->commit(s, token, &k, 1, NULL, NULL) != NGX_OK) {
-        printf("# commit failed\n");
-    }
-}
-
-
-static uint64_t
-rnd(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-
-    return seed;
 }
 
 
@@ -317,95 +101,6 @@ put(off_t off, const void *data, size_t len)
     }
 
     (void) close(fd);
-}
-
-
-/* empties the directory */
-
-static void
-wipe(void)
-{
-    DIR            *d;
-    char            file[600];
-    struct dirent  *de;
-
-    detach(NULL);
-
-    d = opendir(dir);
-    if (d == NULL) {
-        exit(1);
-    }
-
-    while ((de = readdir(d)) != NULL) {
-
-        if (de->d_name[0] != '.') {
-            (void) snprintf(file, sizeof(file), "%s/%s", dir, de->d_name);
-
-            if (unlink(file) == -1) {
-                (void) rmdir(file);
-            }
-        }
-    }
-
-    (void) closedir(d);
-}
-
-
-static ngx_uint_t
-listed(const char *part)
-{
-    DIR            *d;
-    ngx_uint_t      n;
-    struct dirent  *de;
-
-    n = 0;
-    d = opendir(dir);
-
-    while (d && (de = readdir(d)) != NULL) {
-        if (de->d_name[0] != '.' && strstr(de->d_name, part)) {
-            n++;
-        }
-    }
-
-    (void) closedir(d);
-
-    return n;
-}
-
-
-static void *
-shared(size_t len)
-{
-    void  *p;
-
-    p = mmap(NULL, len, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1,
-             0);
-
-    if (p == MAP_FAILED) {
-        exit(1);
-    }
-
-    return p;
-}
-
-
-static pid_t
-spawn(void)
-{
-    pid_t  pid;
-
-    (void) fflush(stdout);
-
-    pid = fork();
-
-    /* kill(-1) would be everybody's end */
-
-    if (pid == -1) {
-        printf("Bail out! cannot fork\n");
-        exit(1);
-    }
-
-    return pid;
 }
 
 
@@ -439,16 +134,16 @@ creation(void)
     ok(ngx_eb_checkpoint_usable(cp), "usable");
     ok(ngx_eb_checkpoint_claim_timeout(cp) == 30000, "claim timeout");
 
-    t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+    t = token(cp);
     ok(claim(cp, 1, 1, t) == NGX_EB_KEY_CLAIMED, "claimed");
-    commit(cp, 1, 1, 1, t);
+    (void) commit(cp, 1, 1, 1, t);
     (void) claim(cp, 2, 1, t);
 
     ok(lookup(cp, 1, 1) == NGX_EB_KEY_DUPLICATE
        && lookup(cp, 2, 1) == NGX_EB_KEY_BUSY
        && lookup(cp, 3, 1) == NGX_EB_KEY_NEW, "looked up");
     ok(claim(cp, 3, 1, t) == NGX_EB_KEY_CLAIMED, "and not claimed by that");
-    commit(cp, 3, 1, 0, t);
+    (void) commit(cp, 3, 1, 0, t);
 
     ngx_eb_checkpoint_facts(cp, &facts);
     ok(facts.used == 2 && facts.claimed == 1 && facts.slots > 3000
@@ -457,7 +152,7 @@ creation(void)
     detach(cp);
 
     cp = opened();
-    t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+    t = token(cp);
     ok(claim(cp, 1, 1, t) == NGX_EB_KEY_DUPLICATE, "the mark outlives us");
     ok(claim(cp, 2, 1, t) == NGX_EB_KEY_CLAIMED, "the claim does not");
     detach(cp);
@@ -489,8 +184,8 @@ creation(void)
     cp = attach();
     ok(cp && listed("") == 1, "a relic of a dead creator is removed");
 
-    conf.size = 2 * 1024 * 1024;
     wipe();
+    conf.size = 2 * 1024 * 1024;
     cp = opened();
     ngx_eb_checkpoint_facts(cp, &facts);
     ok(facts.slots > 60000, "a larger one");
@@ -635,13 +330,13 @@ generations(void)
     wipe();
 
     a = opened();
-    ta = ngx_eb_checkpoint_store(a)->token(ngx_eb_checkpoint_store(a));
+    ta = token(a);
     ok(claim(a, 1, 3, ta) == NGX_EB_KEY_CLAIMED, "old generation claims");
 
     b = opened();
-    tb = ngx_eb_checkpoint_store(b)->token(ngx_eb_checkpoint_store(b));
+    tb = token(b);
     ok(claim(b, 1, 3, tb) == NGX_EB_KEY_BUSY, "the new one sees it");
-    commit(a, 1, 3, 1, ta);
+    (void) commit(a, 1, 3, 1, ta);
     ok(claim(b, 1, 1, tb) == NGX_EB_KEY_DUPLICATE, "and its marks");
 
     ok(claim(a, 2, 1, ta) == NGX_EB_KEY_CLAIMED, "another one");
@@ -653,7 +348,7 @@ generations(void)
     detach(a);
     ok(claim(b, 3, 1, tb) == NGX_EB_KEY_CLAIMED, "the new one stays");
     a = opened();
-    ta = ngx_eb_checkpoint_store(a)->token(ngx_eb_checkpoint_store(a));
+    ta = token(a);
     ok(claim(a, 3, 1, ta) == NGX_EB_KEY_BUSY,
        "a later attachment ends nobody's claims");
     wipe();
@@ -680,7 +375,7 @@ dead_owner(void)
 
     if (pid == 0) {
         (void) ngx_eb_checkpoint_open(cp, &sink);
-        t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+        t = token(cp);
         c = (char) ('0' + claim(cp, 1, 1, t));
         (void) !write(fds[1], &c, 1);
         (void) pause();
@@ -691,7 +386,7 @@ dead_owner(void)
     ok(c == '0' + NGX_EB_KEY_CLAIMED, "a child claims");
 
     (void) ngx_eb_checkpoint_open(cp, &sink);
-    t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+    t = token(cp);
     ok(claim(cp, 1, 1, t) == NGX_EB_KEY_BUSY, "busy while it lives");
 
     (void) kill(pid, SIGKILL);
@@ -730,11 +425,11 @@ stopped_owner(void)
 
     if (pid == 0) {
         (void) ngx_eb_checkpoint_open(cp, &sink);
-        t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+        t = token(cp);
         c = (char) ('0' + claim(cp, 1, 3, t));
         (void) !write(fds[1], &c, 1);
         (void) raise(SIGSTOP);
-        commit(cp, 1, 3, 1, t);
+        (void) commit(cp, 1, 3, 1, t);
         (void) !write(fds[1], &c, 1);
         (void) pause();
         _exit(0);
@@ -745,7 +440,7 @@ stopped_owner(void)
     ok(WIFSTOPPED(status), "a stopped owner");
 
     (void) ngx_eb_checkpoint_open(cp, &sink);
-    t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+    t = token(cp);
 
     rc = NGX_EB_KEY_BUSY;
 
@@ -762,7 +457,7 @@ stopped_owner(void)
 
     ok(claim(cp, 1, 1, t) == NGX_EB_KEY_CLAIMED && k.done == 1,
        "and its late commit counts");
-    commit(cp, 1, 3, 2, t);
+    (void) commit(cp, 1, 3, 2, t);
     ok(claim(cp, 1, 3, t) == NGX_EB_KEY_DUPLICATE, "beside ours");
 
     (void) kill(pid, SIGKILL);
@@ -900,7 +595,7 @@ moved(void)
     one = 1;
 
     cp = opened();
-    t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+    t = token(cp);
     put(512, &one, 8);
 
     ok(!ngx_eb_checkpoint_usable(cp), "moved: not usable");
@@ -953,7 +648,7 @@ tokens(void)
     b = opened();
 
     s = ngx_eb_checkpoint_store(a);
-    t = ngx_eb_checkpoint_store(b)->token(ngx_eb_checkpoint_store(b));
+    t = token(b);
 
     bad = 0;
     first = s->token(s);
@@ -987,7 +682,7 @@ tokens(void)
 
     t = (last + 5) & 0xfffff;
     (void) claim(a, 2, 1, t);
-    t = ngx_eb_checkpoint_store(b)->token(ngx_eb_checkpoint_store(b));
+    t = token(b);
     ok(claim(b, 2, 1, t) == NGX_EB_KEY_CLAIMED,
        "a token that was not issued is not alive");
     wipe();
@@ -1029,11 +724,11 @@ registry(void)
     ngx_eb_checkpoint_facts(cp, &facts);
     ok(facts.destinations == 64, "all are live");
 
-    t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+    t = token(cp);
 
     clock_now.sec += WINDOW / 2;
     (void) claim(cp, 1, ~0ull, t);
-    commit(cp, 1, ~0ull, ~0ull, t);
+    (void) commit(cp, 1, ~0ull, ~0ull, t);
     ngx_eb_checkpoint_renew(cp, ~(1ull << 17));
 
     clock_now.sec += WINDOW / 2;
@@ -1045,7 +740,7 @@ registry(void)
        "the one that nobody named for a window is used anew");
     ok(claim(cp, 1, ~0ull, t) == NGX_EB_KEY_CLAIMED
        && k.done == ~(1ull << 17), "its bit is in no mark any more");
-    commit(cp, 1, ~0ull, 0, t);
+    (void) commit(cp, 1, ~0ull, 0, t);
 
     ngx_str_set(&s, "/destination/17");
     ok(ngx_eb_checkpoint_destination(cp, &s, &sink) == -1, "the old one is "
@@ -1108,6 +803,7 @@ flushing(void)
        "and counted");
 
     conf.sync = 1;
+    a = attach();
     won = 0;
 
     for (i = 0; i < 2000 && won < 3; i++) {
@@ -1118,6 +814,7 @@ flushing(void)
     ok(won == 3, "and again in the next");
 
     conf.sync = 0;
+    a = attach();
     ok(!ngx_eb_checkpoint_flush_due(a), "sync=off: never");
     conf.sync = 1000;
     wipe();
@@ -1250,13 +947,13 @@ damage(void)
             continue;
         }
 
-        t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+        t = token(cp);
 
         if (claim(cp, i, 1, t) != NGX_EB_KEY_CLAIMED) {
             bad++;
         }
 
-        commit(cp, i, 1, 1, t);
+        (void) commit(cp, i, 1, 1, t);
 
         if (claim(cp, i, 1, t) != NGX_EB_KEY_DUPLICATE) {
             bad++;
@@ -1369,11 +1066,11 @@ bad_tags(void)
 
         wipe();
         cp = opened();
-        t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+        t = token(cp);
 
         for (i = 0; i < 2000; i++) {
             (void) claim(cp, i, 7, t);
-            commit(cp, i, 7, i % 8, t);
+            (void) commit(cp, i, 7, i % 8, t);
         }
 
         detach(cp);
@@ -1404,7 +1101,7 @@ bad_tags(void)
         }
 
         cp = opened();
-        t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
+        t = token(cp);
 
         for (i = 0; i < 2000; i++) {
 
@@ -1421,7 +1118,7 @@ bad_tags(void)
             }
 
             if (n == NGX_EB_KEY_CLAIMED) {
-                commit(cp, i, 8, 8, t);
+                (void) commit(cp, i, 8, 8, t);
 
                 if (claim(cp, i, 8, t) != NGX_EB_KEY_DUPLICATE) {
                     wrong++;
@@ -1484,7 +1181,7 @@ race(void)
     ngx_uint_t            i, round, bad;
     ngx_eb_checkpoint_t  *cp;
 
-    shm = shared(4096);
+    shm = mapped(4096);
     bad = 0;
 
     for (round = 0; round < 40; round++) {
@@ -1512,8 +1209,7 @@ race(void)
                 cp = attach();
 
                 if (cp && ngx_eb_checkpoint_open(cp, &sink) == NGX_OK) {
-                    t = ngx_eb_checkpoint_store(cp)
-                        ->token(ngx_eb_checkpoint_store(cp));
+                    t = token(cp);
                     (void) __sync_fetch_and_add(&shm[claim(cp, 1, 1, t)], 1);
 
                 } else {
@@ -1585,105 +1281,23 @@ no_room(void)
 static void
 chaos(void)
 {
-    pid_t                 pid[PROCS];
-    uint32_t              t;
-    chaos_t              *shm;
-    uint64_t              rounds;
-    ngx_uint_t            i, n, id[PROCS], next, stuck, wrong, missing,
-                          held, spins;
+    shared_t             *shm;
+    ngx_uint_t            n, wrong, missing, held;
     ngx_eb_checkpoint_t  *cp;
 
     wipe();
     cp = attach();
-    shm = shared(sizeof(chaos_t));
-    next = 1;
-    stuck = 0;
+    shm = mapped(sizeof(shared_t));
 
-    for (i = 0; i < PROCS; i++) {
-        id[i] = next++;
-        pid[i] = spawn();
+    n = chaos_kills(shm, 200, chaos_child, NULL);
 
-        if (pid[i] == 0) {
-            chaos_child(shm, id[i]);
-        }
-    }
-
-    for (n = 0; n < KILLS; n++) {
-
-        /* until somebody got on: if nobody does, a lock is stuck */
-
-        rounds = __atomic_load_n(&shm->rounds, __ATOMIC_RELAXED)
-                 + rnd() % 200;
-
-        for (spins = 0;
-             __atomic_load_n(&shm->rounds, __ATOMIC_RELAXED) <= rounds;
-             spins++)
-        {
-            if (spins > 20000) {
-                stuck++;
-                break;
-            }
-
-            (void) usleep(rnd() % 1000);
-        }
-
-        i = rnd() % PROCS;
-
-        __atomic_store_n(&shm->doomed[id[i]], 1, __ATOMIC_SEQ_CST);
-
-        (void) kill(pid[i], SIGKILL);
-        (void) waitpid(pid[i], NULL, 0);
-
-        if (stuck) {
-            pid[i] = 0;
-            break;
-        }
-
-        id[i] = next++;
-        pid[i] = spawn();
-
-        if (pid[i] == 0) {
-            chaos_child(shm, id[i]);
-        }
-    }
-
-    for (i = 0; i < PROCS; i++) {
-
-        if (pid[i] > 0) {
-            __atomic_store_n(&shm->doomed[id[i]], 1, __ATOMIC_SEQ_CST);
-            (void) kill(pid[i], SIGKILL);
-            (void) waitpid(pid[i], NULL, 0);
-        }
-    }
-
-    ok(stuck == 0 && n >= 200, "%d kills, %d rounds, no lock is stuck",
-       (int) n, (int) shm->rounds);
+    ok(n == KILLS, "%d kills, %d rounds, no lock is stuck", (int) n,
+       (int) shm->rounds);
     ok(shm->errors == 0, "no operation failed");
     ok(shm->overlaps == 0, "no claim was held by two");
 
     (void) ngx_eb_checkpoint_open(cp, &sink);
-    t = ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
-
-    wrong = 0;
-    missing = 0;
-    held = 0;
-
-    for (i = 0; i < KEYS; i++) {
-
-        if (claim(cp, i, ~0ull, t) != NGX_EB_KEY_CLAIMED) {
-            held++;
-            continue;
-        }
-
-        if (k.done & ~shm->allowed[i]) {
-            wrong++;
-        }
-
-        if (shm->confirmed[i] & ~k.done) {
-            missing++;
-        }
-    }
-
+    held = chaos_left(cp, shm, &wrong, &missing);
     ngx_eb_checkpoint_facts(cp, &facts);
 
     ok(held == 0, "claims of the dead are free at once");
@@ -1693,110 +1307,20 @@ chaos(void)
        (int) facts.recovered);
     ok(facts.recovered >= 200, "the dead were seen");
 
-    (void) munmap(shm, sizeof(chaos_t));
+    (void) munmap(shm, sizeof(shared_t));
     wipe();
 }
 
 
 static void
-chaos_child(chaos_t *shm, ngx_uint_t id)
+chaos_child(shared_t *shm, ngx_uint_t i, ngx_uint_t id)
 {
-    uint32_t              t, none;
-    uint64_t              bits[BATCH], n[BATCH];
-    ngx_uint_t            i, j;
-    ngx_eb_store_t       *s;
-    ngx_eb_store_key_t    keys[BATCH];
     ngx_eb_checkpoint_t  *cp;
 
-    seed ^= id * 0x9e3779b97f4a7c15ull;
-
-    for (i = 0; i < 20; i++) {
-        (void) rnd();
-    }
-
-    /* some of them as another generation */
-
-    cp = (id % 3) ? cps[0] : attach();
-
-    if (cp == NULL || ngx_eb_checkpoint_open(cp, &sink) != NGX_OK) {
-        (void) __sync_fetch_and_add(&shm->errors, 1);
-        _exit(1);
-    }
-
-    s = ngx_eb_checkpoint_store(cp);
+    cp = chaos_join(shm, id);
 
     for ( ;; ) {
-
-        t = s->token(s);
-
-        for (i = 0; i < BATCH; i++) {
-
-again:
-
-            n[i] = rnd() % KEYS;
-
-            for (j = 0; j < i; j++) {
-                if (n[j] == n[i]) {
-                    goto again;
-                }
-            }
-
-            ngx_memzero(&keys[i], sizeof(ngx_eb_store_key_t));
-            s->hash(s, (u_char *) &n[i], sizeof(uint64_t), &keys[i]);
-            keys[i].want = ~0ull;
-            keys[i].status = NGX_EB_KEY_NEW;
-        }
-
-        if (s->claim(s, t, keys, BATCH, NULL, NULL) != NGX_OK) {
-            (void) __sync_fetch_and_add(&shm->errors, 1);
-            _exit(1);
-        }
-
-        for (i = 0; i < BATCH; i++) {
-
-            bits[i] = (rnd() % 3) ? 1ull << (rnd() % 63) : 0;
-
-            if (keys[i].status != NGX_EB_KEY_CLAIMED) {
-                continue;
-            }
-
-            none = __atomic_exchange_n(&shm->holder[n[i]], (uint32_t) id,
-                                       __ATOMIC_SEQ_CST);
-
-            if (none != 0 && !__atomic_load_n(&shm->doomed[none],
-                                              __ATOMIC_SEQ_CST))
-            {
-                (void) __sync_fetch_and_add(&shm->overlaps, 1);
-            }
-
-            (void) __sync_fetch_and_or(&shm->allowed[n[i]], bits[i]);
-
-            keys[i].done = bits[i];
-            keys[i].final = 1;
-        }
-
-        for (i = 0; i < BATCH; i++) {
-
-            if (keys[i].status == NGX_EB_KEY_CLAIMED) {
-                none = (uint32_t) id;
-                (void) __atomic_compare_exchange_n(&shm->holder[n[i]], &none,
-                           0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-            }
-        }
-
-        if (s->commit(s, t, keys, BATCH, NULL, NULL) != NGX_OK) {
-            (void) __sync_fetch_and_add(&shm->errors, 1);
-            _exit(1);
-        }
-
-        for (i = 0; i < BATCH; i++) {
-
-            if (keys[i].status == NGX_EB_KEY_SKIP) {
-                (void) __sync_fetch_and_or(&shm->confirmed[n[i]], bits[i]);
-            }
-        }
-
-        (void) __sync_fetch_and_add(&shm->rounds, 1);
+        chaos_round(cp, shm, id, 0);
     }
 }
 
@@ -1804,32 +1328,7 @@ again:
 int
 main(void)
 {
-    const char  *tmp;
-
-    clock_now.sec = time(NULL);
-    ngx_cached_time = &clock_now;
-    sink.log_level = NGX_LOG_WARN;
-
-    tmp = getenv("TMPDIR");
-
-    (void) snprintf(dir, sizeof(dir), "%s/checkpoint.XXXXXX",
-                    tmp ? tmp : "/tmp");
-
-    if (mkdtemp(dir) == NULL) {
-        return 1;
-    }
-
-    (void) snprintf(path, sizeof(path), "%s/marks", dir);
-
-    ngx_str_set(&conf.name, "test");
-    conf.path.data = (u_char *) path;
-    conf.path.len = strlen(path);
-    conf.size = SIZE;
-    conf.window = WINDOW;
-    conf.claim_timeout = 30000;
-    conf.sync = 1000;
-    conf.user = (ngx_uid_t) -1;
-    conf.group = (ngx_gid_t) -1;
+    setup("checkpoint");
 
     creation();
     configurations();
@@ -1851,8 +1350,5 @@ main(void)
     no_room();
     chaos();
 
-    wipe();
-    (void) rmdir(dir);
-
-    return done_testing();
+    return finished();
 }

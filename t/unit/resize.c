@@ -7,32 +7,25 @@
  * disk that loses power.
  */
 
-/* libs: -lpthread */
+/* libs: -lpthread -ldl */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/vfs.h>
-#include <sys/wait.h>
-#include "shim.h"
 
 
 /* the sources as the next version's, which may stop after each store */
 
 static void step(void);
 static int fake_fdatasync(int fd);
-static int fake_fstatfs(int fd, struct statfs *fs);
 
 #define NGX_EB_STEP()                  step()
 #define NGX_EB_CHECKPOINT_PATIENCE     200
 #define NGX_EB_CHECKPOINT_VERSION      3
 #define fdatasync                      fake_fdatasync
-#define fstatfs                        fake_fstatfs
 
 #include "../../src/checkpoint/ngx_eb_table.c"
 #include "../../src/checkpoint/ngx_eb_checkpoint_disk.c"
@@ -43,54 +36,29 @@ static int fake_fstatfs(int fd, struct statfs *fs);
 
 
 #define SMALL    65536
-#define MEDIUM   131072
+#define MEDIUM   SIZE
 #define LARGE    262144
-#define WINDOW   93600
 
 #define STEPS    36         /* keys of the tests that stop */
 #define SECTOR   512
 #define CUT      48         /* keys of a power cut */
 #define IMAGES   6
 
+#define STOPPED  77
+
+#define PROCS    5          /* a master, and workers */
 #define KILLS    200
-#define PROCS    4
 #define KEYS     500
 #define BATCH    16
 
-#define STOPPED  77
+#include "checkpoint_common.h"
 
 
-typedef struct {
-    uint64_t   allowed[KEYS];       /* set before a commit */
-    uint64_t   confirmed[KEYS];     /* set after it */
-    uint32_t   holder[KEYS];
-    uint32_t   doomed[PROCS + KILLS + 1];
-    uint64_t   overlaps;
-    uint64_t   errors;
-    uint64_t   rounds;
-    uint64_t   moves;
-} shared_t;
-
-
-static ngx_eb_checkpoint_t *attach(void);
-static ngx_eb_checkpoint_t *opened(void);
-static void detach(ngx_eb_checkpoint_t *cp);
-static uint32_t token(ngx_eb_checkpoint_t *cp);
-static ngx_uint_t claim(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want,
-    uint32_t t);
-static ngx_int_t commit(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want,
-    uint64_t done, uint32_t t);
 static ngx_uint_t deliver(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want,
     uint64_t done);
-static ngx_uint_t lookup(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want);
 static void drain(ngx_eb_checkpoint_t *cp);
 static void flush(ngx_eb_checkpoint_t *cp);
-static uint64_t rnd(void);
-static void wipe(void);
-static ngx_uint_t listed(const char *part);
 static off_t length(const char *suffix);
-static void *mapped(size_t len);
-static pid_t spawn(void);
 static void set_version(uint32_t version);
 static void under_way(size_t from, size_t to);
 static void claims(void);
@@ -127,26 +95,14 @@ static void restore(const char *suffix, u_char **images, ngx_uint_t n,
 static void power_cut(void);
 static void power_cut_full(void);
 static void chaos(void);
-static void chaos_child(shared_t *shm, ngx_uint_t id);
-static void chaos_master(shared_t *shm, ngx_uint_t id);
+static void chaos_child(shared_t *shm, ngx_uint_t i, ngx_uint_t id);
+static void chaos_master(shared_t *shm);
 
 
-static char                       dir[256], path[300];
-static long                       step_at = -1, steps;
-static u_char                     errstr[512];
-static uint32_t                   fs_type;
-static ino_t                      synced[64];
-static ngx_uint_t                 nsynced;
-static uint64_t                   seed = 0x9e3779b97f4a7c15ull;
-static ngx_err_t                  err;
-static ngx_log_t                  sink;
-static ngx_time_t                 clock_now;
-static void                     (*step_hook)(void);
-static ngx_pool_t                *pools[64];
-static ngx_eb_checkpoint_t       *cps[64];
-static ngx_eb_store_key_t         k;
-static ngx_eb_checkpoint_conf_t   conf;
-static ngx_eb_checkpoint_facts_t  facts;
+static long        step_at = -1, steps;
+static ino_t       synced[64];
+static ngx_uint_t  nsynced;
+static void      (*step_hook)(void);
 
 
 /* the death of a process, which may hold any lock */
@@ -179,145 +135,6 @@ fake_fdatasync(int fd)
 }
 
 
-static int
-fake_fstatfs(int fd, struct statfs *fs)
-{
-#undef fstatfs
-
-    int  rc;
-
-    rc = fstatfs(fd, fs);
-
-    if (rc == 0 && fs_type) {
-        fs->f_type = (int) fs_type;
-    }
-
-    return rc;
-}
-
-
-static ngx_eb_checkpoint_t *
-attach(void)
-{
-    ngx_uint_t                 i;
-    ngx_eb_checkpoint_conf_t  *copy;
-
-    for (i = 0; i < 64; i++) {
-
-        if (cps[i]) {
-            continue;
-        }
-
-        pools[i] = ngx_create_pool(1024, &sink);
-        copy = pools[i] ? ngx_palloc(pools[i], sizeof(conf)) : NULL;
-
-        if (copy == NULL) {
-            exit(1);
-        }
-
-        *copy = conf;
-        errstr[0] = '\0';
-
-        cps[i] = ngx_eb_checkpoint_attach(pools[i], copy, &sink, errstr,
-                                          sizeof(errstr), &err);
-        if (cps[i] == NULL) {
-            ngx_destroy_pool(pools[i]);
-        }
-
-        return cps[i];
-    }
-
-    return NULL;
-}
-
-
-/* a generation: its configuration is accepted, its worker starts */
-
-static ngx_eb_checkpoint_t *
-opened(void)
-{
-    ngx_eb_checkpoint_t  *cp;
-
-    cp = attach();
-
-    if (cp) {
-        ngx_eb_checkpoint_settle(cp, &sink);
-    }
-
-    if (cp == NULL || ngx_eb_checkpoint_open(cp, &sink) != NGX_OK) {
-        printf("Bail out! cannot open: %s\n", errstr);
-        exit(1);
-    }
-
-    return cp;
-}
-
-
-static void
-detach(ngx_eb_checkpoint_t *cp)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < 64; i++) {
-
-        if (cps[i] && (cp == NULL || cps[i] == cp)) {
-            cps[i] = NULL;
-            ngx_destroy_pool(pools[i]);
-        }
-    }
-}
-
-
-static uint32_t
-token(ngx_eb_checkpoint_t *cp)
-{
-    return ngx_eb_checkpoint_store(cp)->token(ngx_eb_checkpoint_store(cp));
-}
-
-
-static ngx_uint_t
-claim(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want, uint32_t t)
-{
-    ngx_eb_store_t  *s;
-
-    s = ngx_eb_checkpoint_store(cp);
-
-    ngx_memzero(&k, sizeof(ngx_eb_store_key_t));
-
-    s->hash(s, (u_char *) &n, sizeof(uint64_t), &k);
-
-    k.want = want;
-    k.status = NGX_EB_KEY_NEW;
-
-    if (s->claim(s, t, &k, 1, NULL, NULL) != NGX_OK) {
-        return 99;
-    }
-
-    return k.status;
-}
-
-
-static ngx_int_t
-commit(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want, uint64_t done,
-    uint32_t t)
-{
-    ngx_eb_store_t  *s;
-
-    s = ngx_eb_checkpoint_store(cp);
-
-    ngx_memzero(&k, sizeof(ngx_eb_store_key_t));
-
-    s->hash(s, (u_char *) &n, sizeof(uint64_t), &k);
-
-    k.want = want;
-    k.done = done;
-    k.final = 1;
-    k.status = NGX_EB_KEY_CLAIMED;
-
-    return s->commit(s, t, &k, 1, NULL, NULL);
-}
-
-
 static ngx_uint_t
 deliver(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want, uint64_t done)
 {
@@ -332,24 +149,6 @@ deliver(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want, uint64_t done)
     }
 
     return status;
-}
-
-
-static ngx_uint_t
-lookup(ngx_eb_checkpoint_t *cp, uint64_t n, uint64_t want)
-{
-    ngx_eb_store_t  *s;
-
-    s = ngx_eb_checkpoint_store(cp);
-
-    ngx_memzero(&k, sizeof(ngx_eb_store_key_t));
-
-    s->hash(s, (u_char *) &n, sizeof(uint64_t), &k);
-
-    k.want = want;
-    k.status = NGX_EB_KEY_NEW;
-
-    return (s->lookup(s, &k, 1) == NGX_OK) ? k.status : 99;
 }
 
 
@@ -379,66 +178,6 @@ flush(ngx_eb_checkpoint_t *cp)
 }
 
 
-static uint64_t
-rnd(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-
-    return seed;
-}
-
-
-static void
-wipe(void)
-{
-    DIR            *d;
-    char            file[600];
-    struct dirent  *de;
-
-    detach(NULL);
-
-    d = opendir(dir);
-    if (d == NULL) {
-        exit(1);
-    }
-
-    while ((de = readdir(d)) != NULL) {
-        if (de->d_name[0] != '.') {
-            (void) snprintf(file, sizeof(file), "%s/%s", dir, de->d_name);
-            (void) unlink(file);
-        }
-    }
-
-    (void) closedir(d);
-
-    conf.size = MEDIUM;
-}
-
-
-static ngx_uint_t
-listed(const char *part)
-{
-    DIR            *d;
-    ngx_uint_t      n;
-    struct dirent  *de;
-
-    n = 0;
-    d = opendir(dir);
-
-    while (d && (de = readdir(d)) != NULL) {
-        if (de->d_name[0] != '.' && strstr(de->d_name, part)) {
-            n++;
-        }
-    }
-
-    (void) closedir(d);
-
-    return n;
-}
-
-
 static off_t
 length(const char *suffix)
 {
@@ -448,42 +187,6 @@ length(const char *suffix)
     (void) snprintf(file, sizeof(file), "%s%s", path, suffix);
 
     return (stat(file, &st) == 0) ? st.st_size : -1;
-}
-
-
-static void *
-mapped(size_t len)
-{
-    void  *p;
-
-    p = mmap(NULL, len, PROT_READ|PROT_WRITE, MAP_SHARED|MAP_ANONYMOUS, -1,
-             0);
-
-    if (p == MAP_FAILED) {
-        exit(1);
-    }
-
-    return p;
-}
-
-
-static pid_t
-spawn(void)
-{
-    pid_t  pid;
-
-    (void) fflush(stdout);
-
-    pid = fork();
-
-    /* kill(-1) would be everybody's end */
-
-    if (pid == -1) {
-        printf("Bail out! cannot fork\n");
-        exit(1);
-    }
-
-    return pid;
 }
 
 
@@ -1659,11 +1362,6 @@ clocks(void)
 static void
 networks(void)
 {
-    static const uint32_t  types[] = {
-        0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546,
-        0x00c36400, 0x5346414f, 0
-    };
-
     ngx_uint_t  i, bad;
 
     wipe();
@@ -1671,8 +1369,8 @@ networks(void)
 
     bad = 0;
 
-    for (i = 0; types[i]; i++) {
-        fs_type = types[i];
+    for (i = 0; network_types[i]; i++) {
+        magic = network_types[i];
 
         bad += (attach() != NULL);
         bad += (strstr((char *) errstr, "network file system") == NULL);
@@ -1682,15 +1380,15 @@ networks(void)
         (void) rename(path, "/dev/null/none");
     }
 
-    fs_type = 0xef53;
+    magic = 0xef53;
     bad += (attach() == NULL);
     wipe();
 
-    fs_type = 0x6969;
+    magic = 0x6969;
     bad += (attach() != NULL);
     bad += (listed("") != 0);
     ok(bad == 0, "rule 26: a network file system is refused: %s", errstr);
-    fs_type = 0;
+    magic = 0;
     wipe();
 }
 
@@ -2311,93 +2009,25 @@ power_cut_full(void)
 static void
 chaos(void)
 {
-    pid_t                 pid[PROCS + 1];
     shared_t             *shm;
-    uint64_t              rounds;
-    ngx_uint_t            i, n, id[PROCS + 1], next, stuck, wrong, missing,
-                          spins;
+    ngx_uint_t            n, wrong, missing, held;
     ngx_eb_checkpoint_t  *cp;
 
     wipe();
     cp = opened();
     shm = mapped(sizeof(shared_t));
-    next = 1;
-    stuck = 0;
 
-    ngx_memzero(pid, sizeof(pid));
+    n = chaos_kills(shm, 100, chaos_child, cp);
 
-    for (n = 0; n < KILLS && !stuck; n++) {
-
-        for (i = 0; i <= PROCS; i++) {
-
-            if (pid[i] == 0) {
-                id[i] = next++;
-                pid[i] = spawn();
-
-                if (pid[i] == 0) {
-                    seed ^= (n + 1) * 0x9e3779b97f4a7c15ull;
-                    (i == 0) ? chaos_master(shm, n) : chaos_child(shm, id[i]);
-                }
-            }
-        }
-
-        rounds = __atomic_load_n(&shm->rounds, __ATOMIC_RELAXED)
-                 + 1 + rnd() % 100;
-
-        for (spins = 0;
-             __atomic_load_n(&shm->rounds, __ATOMIC_RELAXED) <= rounds;
-             spins++)
-        {
-            if (spins > 20000) {
-                stuck++;
-                break;
-            }
-
-            (void) usleep(rnd() % 1000);
-            (void) ngx_eb_checkpoint_tick(cp);
-        }
-
-        i = rnd() % (PROCS + 1);
-
-        __atomic_store_n(&shm->doomed[id[i] % (PROCS + KILLS + 1)], 1,
-                         __ATOMIC_SEQ_CST);
-
-        (void) kill(pid[i], SIGKILL);
-        (void) waitpid(pid[i], NULL, 0);
-        pid[i] = 0;
-    }
-
-    for (i = 0; i <= PROCS; i++) {
-
-        if (pid[i] > 0) {
-            __atomic_store_n(&shm->doomed[id[i] % (PROCS + KILLS + 1)], 1,
-                             __ATOMIC_SEQ_CST);
-            (void) kill(pid[i], SIGKILL);
-            (void) waitpid(pid[i], NULL, 0);
-        }
-    }
-
-    ok(stuck == 0 && shm->moves > 5, "rule 25: %d kills, %d rounds, %d moves",
+    ok(n == KILLS && shm->moves > 5, "rule 25: %d kills, %d rounds, %d moves",
        (int) n, (int) shm->rounds, (int) shm->moves);
     ok(shm->errors == 0, "rule 25: no operation failed");
     ok(shm->overlaps == 0, "rule 6: no claim was held by two");
 
-    wrong = 0;
-    missing = 0;
+    held = chaos_left(cp, shm, &wrong, &missing);
 
-    for (n = 0; n < KEYS; n++) {
-
-        if (claim(cp, n, ~0ull, token(cp)) != NGX_EB_KEY_CLAIMED) {
-            wrong++;
-            continue;
-        }
-
-        wrong += ((k.done & ~shm->allowed[n]) != 0);
-        missing += ((shm->confirmed[n] & ~k.done) != 0);
-    }
-
-    ok(wrong == 0, "rule 10: no bit that was not committed");
-    ok(missing <= KILLS + PROCS, "rule 25: %d marks are missing",
+    ok(wrong == 0 && held == 0, "rule 10: no bit that was not committed");
+    ok(missing <= KILLS + PROCS - 1, "rule 25: %d marks are missing",
        (int) missing);
 
     (void) munmap(shm, sizeof(shared_t));
@@ -2405,15 +2035,34 @@ chaos(void)
 }
 
 
-/* a generation whose workers are others */
-
 static void
-chaos_master(shared_t *shm, ngx_uint_t id)
+chaos_child(shared_t *shm, ngx_uint_t i, ngx_uint_t id)
 {
-    size_t                was;
     ngx_eb_checkpoint_t  *cp;
 
     sink.log_level = 0;
+
+    if (i == 0) {
+        chaos_master(shm);
+    }
+
+    cp = chaos_join(shm, id);
+
+    for ( ;; ) {
+        chaos_round(cp, shm, id, 1);
+        (void) ngx_eb_checkpoint_tick(cp);
+        flush(cp);
+    }
+}
+
+
+/* a generation whose workers are others */
+
+static void
+chaos_master(shared_t *shm)
+{
+    size_t                was;
+    ngx_eb_checkpoint_t  *cp;
 
     for ( ;; ) {
 
@@ -2422,9 +2071,7 @@ chaos_master(shared_t *shm, ngx_uint_t id)
         cp = attach();
 
         if (cp == NULL) {
-            printf("# %s\n", errstr);
-            (void) __sync_fetch_and_add(&shm->errors, 1);
-            _exit(1);
+            chaos_failed(shm, (char *) errstr);
         }
 
         was = cp->size;
@@ -2436,8 +2083,7 @@ chaos_master(shared_t *shm, ngx_uint_t id)
         }
 
         if (ngx_eb_checkpoint_open(cp, &sink) != NGX_OK) {
-            (void) __sync_fetch_and_add(&shm->errors, 1);
-            _exit(1);
+            chaos_failed(shm, "cannot open");
         }
 
         drain(cp);
@@ -2448,141 +2094,10 @@ chaos_master(shared_t *shm, ngx_uint_t id)
 }
 
 
-static void
-chaos_child(shared_t *shm, ngx_uint_t id)
-{
-    uint32_t              t, none;
-    uint64_t              bits[BATCH], n[BATCH];
-    ngx_uint_t            i, j;
-    ngx_eb_store_t       *s;
-    ngx_eb_store_key_t    keys[BATCH];
-    ngx_eb_checkpoint_t  *cp;
-
-    sink.log_level = 0;
-
-    id %= PROCS + KILLS + 1;
-    cp = (id % 3) ? cps[0] : attach();
-
-    if (cp == NULL || ngx_eb_checkpoint_open(cp, &sink) != NGX_OK) {
-        printf("# %s\n", errstr);
-        (void) __sync_fetch_and_add(&shm->errors, 1);
-        _exit(1);
-    }
-
-    s = ngx_eb_checkpoint_store(cp);
-
-    for ( ;; ) {
-
-        t = s->token(s);
-
-        for (i = 0; i < BATCH; i++) {
-
-another:
-
-            n[i] = rnd() % KEYS;
-
-            for (j = 0; j < i; j++) {
-                if (n[j] == n[i]) {
-                    goto another;
-                }
-            }
-
-            ngx_memzero(&keys[i], sizeof(ngx_eb_store_key_t));
-            s->hash(s, (u_char *) &n[i], sizeof(uint64_t), &keys[i]);
-            keys[i].want = ~0ull;
-            keys[i].status = NGX_EB_KEY_NEW;
-        }
-
-        /* the lock of a file may be on its way to another process */
-
-        while (s->claim(s, t, keys, BATCH, NULL, NULL) != NGX_OK) {
-            for (i = 0; i < BATCH; i++) {
-                keys[i].status = NGX_EB_KEY_NEW;
-                keys[i].final = 0;
-            }
-
-            (void) sched_yield();
-        }
-
-        for (i = 0; i < BATCH; i++) {
-
-            bits[i] = (rnd() % 3) ? 1ull << (rnd() % 63) : 0;
-
-            if (keys[i].status != NGX_EB_KEY_CLAIMED) {
-                continue;
-            }
-
-            none = __atomic_exchange_n(&shm->holder[n[i]], (uint32_t) id,
-                                       __ATOMIC_SEQ_CST);
-
-            if (none != 0 && !__atomic_load_n(&shm->doomed[none],
-                                              __ATOMIC_SEQ_CST))
-            {
-                (void) __sync_fetch_and_add(&shm->overlaps, 1);
-            }
-
-            (void) __sync_fetch_and_or(&shm->allowed[n[i]], bits[i]);
-
-            keys[i].done = bits[i];
-            keys[i].final = 1;
-        }
-
-        for (i = 0; i < BATCH; i++) {
-
-            if (keys[i].status == NGX_EB_KEY_CLAIMED) {
-                none = (uint32_t) id;
-                (void) __atomic_compare_exchange_n(&shm->holder[n[i]], &none,
-                           0, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-            }
-        }
-
-        if (s->commit(s, t, keys, BATCH, NULL, NULL) != NGX_OK) {
-            (void) __sync_fetch_and_add(&shm->errors, 1);
-            _exit(1);
-        }
-
-        for (i = 0; i < BATCH; i++) {
-
-            if (keys[i].status == NGX_EB_KEY_SKIP) {
-                (void) __sync_fetch_and_or(&shm->confirmed[n[i]], bits[i]);
-            }
-        }
-
-        (void) ngx_eb_checkpoint_tick(cp);
-        flush(cp);
-
-        (void) __sync_fetch_and_add(&shm->rounds, 1);
-    }
-}
-
-
 int
 main(void)
 {
-    const char  *tmp;
-
-    clock_now.sec = time(NULL);
-    ngx_cached_time = &clock_now;
-    sink.log_level = NGX_LOG_WARN;
-
-    tmp = getenv("TMPDIR");
-
-    (void) snprintf(dir, sizeof(dir), "%s/resize.XXXXXX", tmp ? tmp : "/tmp");
-
-    if (mkdtemp(dir) == NULL) {
-        return 1;
-    }
-
-    (void) snprintf(path, sizeof(path), "%s/marks", dir);
-
-    ngx_str_set(&conf.name, "test");
-    conf.path.data = (u_char *) path;
-    conf.path.len = strlen(path);
-    conf.window = WINDOW;
-    conf.claim_timeout = 30000;
-    conf.sync = 1000;
-    conf.user = (ngx_uid_t) -1;
-    conf.group = (ngx_gid_t) -1;
+    setup("resize");
 
     under_way(MEDIUM, LARGE);
     under_way(LARGE, SMALL);
@@ -2613,8 +2128,5 @@ main(void)
     power_cut_full();
     chaos();
 
-    wipe();
-    (void) rmdir(dir);
-
-    return done_testing();
+    return finished();
 }

@@ -29,15 +29,40 @@ use Exporter qw/ import /;
 use IO::Socket::INET;
 use Socket qw/ IPPROTO_TCP TCP_NODELAY SOL_SOCKET SO_LINGER SO_RCVBUF /;
 
-use Test::EventBridge::Util qw/ now scaled /;
+use Test::EventBridge::Util qw/ now scaled wait_for /;
 
-our @EXPORT_OK = qw/ post get raw client /;
+our @EXPORT_OK = qw/ post get raw client connection_of /;
 
 ###############################################################################
 
 sub client {
     my ($port, %opt) = @_;
     return __PACKAGE__->new($port, %opt);
+}
+
+# A connection of one of these workers, where X-Pid of /health says whose it
+# is.  To find one several come at once, for the first that sleeps takes one
+# only.
+
+sub connection_of {
+    my ($port, @pids) = @_;
+
+    my %pids = map { $_ => 1 } @pids;
+    my $found;
+
+    wait_for(sub {
+        my @c = map { client($port) } 1 .. 16;
+        $_->start(path => '/health') for @c;
+
+        for my $c (@c) {
+            my $pid = $c->response()->header('X-Pid') // 0;
+            $found //= $c if $pids{$pid};
+        }
+
+        return $found;
+    });
+
+    return $found;
 }
 
 # on a port: one connection for one request; on a client: kept alive

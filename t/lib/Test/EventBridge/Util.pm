@@ -15,7 +15,7 @@ use POSIX qw/ uname /;
 use Time::HiRes qw/ clock_gettime CLOCK_MONOTONIC /;
 
 our @EXPORT_OK = qw/ now scaled pause wait_for read_file append_file
-    parse_metrics child_pids process_title prctl /;
+    parse_metrics child_pids process_title prctl fork_each reap_all /;
 
 ###############################################################################
 
@@ -129,6 +129,52 @@ sub process_title {
     $title =~ s/\0.*//s;
 
     return $title;
+}
+
+# n processes that each run a code with its number from 1, and end
+
+sub fork_each {
+    my ($n, $code) = @_;
+    my @pids;
+
+    for my $i (1 .. $n) {
+        my $pid = fork() // die "fork(): $!\n";
+
+        if ($pid == 0) {
+            eval { $code->($i); 1 } or print STDERR "# process $i: $@";
+            POSIX::_exit($@ ? 1 : 0);
+        }
+
+        push @pids, $pid;
+    }
+
+    return @pids;
+}
+
+# Waits until they have ended, and does something meanwhile.  Returns how many
+# have failed, or had to be killed after sec seconds.
+
+sub reap_all {
+    my ($pids, $sec, $meanwhile) = @_;
+
+    my %left = map { $_ => 1 } @$pids;
+    my $bad = 0;
+
+    wait_for(sub {
+        $meanwhile->() if $meanwhile;
+
+        for my $pid (keys %left) {
+            next if waitpid($pid, POSIX::WNOHANG()) != $pid;
+            $bad++ if $?;
+            delete $left{$pid};
+        }
+
+        return !%left;
+    }, $sec);
+
+    kill 'KILL', keys %left if %left;
+
+    return $bad + keys %left;
 }
 
 # prctl(2) has no core module; its number differs between machines
