@@ -252,6 +252,11 @@ ngx_eb_genesys_filter_problem(ngx_eb_genesys_op_t *op, ngx_uint_t status,
     ngx_eb_genesys_filter_lit(&t, ",\"detail\":");
     ngx_eb_genesys_filter_string(&t, detail, detail->len);
 
+    if (op->answer.correlation_id.len) {
+        ngx_eb_genesys_filter_lit(&t, ",\"correlationId\":");
+        ngx_eb_genesys_filter_string(&t, &op->answer.correlation_id, 256);
+    }
+
     if (extra) {
         ngx_eb_genesys_filter_put(&t, extra->data, extra->len);
     }
@@ -400,6 +405,11 @@ ngx_eb_genesys_filter_refused(ngx_eb_genesys_op_t *op,
     size_t       len;
     ngx_str_t    detail, error;
     const char  *cure;
+
+    /* of one before the last, perhaps */
+
+    op->answer.api_status = reply->status;
+    op->answer.correlation_id = reply->correlation_id;
 
     cure = ngx_eb_genesys_filter_cure(fl, reply->status);
 

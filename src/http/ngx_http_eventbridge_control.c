@@ -36,6 +36,8 @@ typedef struct {
     ngx_str_t                         method;
     ngx_str_t                         sender;
     ngx_str_t                         id;       /* of the path */
+    ngx_str_t                         subscription;
+    ngx_str_t                         attribute;
     unsigned                          retention:1;
 } ngx_http_eventbridge_action_t;
 
@@ -57,6 +59,7 @@ static ngx_int_t ngx_http_eventbridge_control_retention(
     ngx_http_request_t *r, ngx_http_eventbridge_control_t *control,
     ngx_http_eventbridge_action_t *action, ngx_eb_genesys_op_t *op,
     ngx_str_t *parts, ngx_str_t *body);
+static ngx_uint_t ngx_http_eventbridge_control_dry(ngx_http_request_t *r);
 static ngx_msec_t ngx_http_eventbridge_control_clock(void);
 static void ngx_http_eventbridge_control_left(void *data);
 static void ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api,
@@ -135,8 +138,10 @@ ngx_http_eventbridge_control_parts(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    if (p < last && *p == '/') {
-        p++;
+    /* location /x is that of /xy, too */
+
+    if (p < last && p[-1] != '/' && *p++ != '/') {
+        return NGX_ERROR;
     }
 
     for (n = 0; p < last; n++) {
@@ -355,6 +360,15 @@ ngx_http_eventbridge_control_op(ngx_http_request_t *r,
     action->id = copies[0];
 
     if (control->kind == NGX_HTTP_EVENTBRIDGE_FILTERS) {
+
+        if (control->org->integrations) {
+            action->attribute = copies[1];
+
+        } else {
+            action->subscription = copies[1];
+            action->attribute = copies[2];
+        }
+
         return ngx_http_eventbridge_control_filter(r, control, op, copies,
                                                    body);
     }
@@ -396,7 +410,6 @@ ngx_http_eventbridge_control_filter(ngx_http_request_t *r,
     ngx_http_eventbridge_control_t *control, ngx_eb_genesys_op_t *op,
     ngx_str_t *parts, ngx_str_t *body)
 {
-    ngx_str_t                      value;
     ngx_eb_genesys_filter_args_t  *args;
 
     args = ngx_pcalloc(op->pool, sizeof(ngx_eb_genesys_filter_args_t));
@@ -422,12 +435,49 @@ ngx_http_eventbridge_control_filter(ngx_http_request_t *r,
 
     args->body = *body;
 
-    args->dry_run = (ngx_http_arg(r, (u_char *) "dry_run",
-                                  sizeof("dry_run") - 1, &value)
-                     == NGX_OK
-                     && value.len == 1 && value.data[0] == '1');
+    args->dry_run = ngx_http_eventbridge_control_dry(r);
 
     return ngx_eb_genesys_filter(op, args);
+}
+
+
+/* "dry_run" in any words but "dry_run=0": it must not turn into a change */
+
+static ngx_uint_t
+ngx_http_eventbridge_control_dry(ngx_http_request_t *r)
+{
+    size_t   n;
+    u_char  *p, *last, *end;
+
+    n = sizeof("dry_run") - 1;
+    last = r->args.data + r->args.len;
+
+    for (p = r->args.data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, '&');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        if ((size_t) (end - p) < n
+            || ngx_strncasecmp(p, (u_char *) "dry_run", n) != 0)
+        {
+            continue;
+        }
+
+        p += n;
+
+        if (p == end) {
+            return 1;
+        }
+
+        if (*p == '=') {
+            return (end - p != 2 || p[1] != '0');
+        }
+    }
+
+    return 0;
 }
 
 
@@ -577,6 +627,7 @@ ngx_http_eventbridge_control_audit(ngx_http_eventbridge_action_t *action,
     ngx_http_eventbridge_api_t *api, ngx_int_t rc)
 {
     u_char                           line[NGX_HTTP_EVENTBRIDGE_CONTROL_LINE];
+    size_t                           max;
     int64_t                          now;
     ngx_str_t                        text;
     ngx_time_t                      *tp;
@@ -601,6 +652,10 @@ ngx_http_eventbridge_control_audit(ngx_http_eventbridge_action_t *action,
     tp = ngx_timeofday();
     now = (int64_t) tp->sec * 1000 + tp->msec;
 
+    max = 256;
+
+again:
+
     ngx_eb_out_init(&out, line, sizeof(line));
 
     ngx_eb_out_lit(&out, "{\"timestamp\":");
@@ -608,13 +663,13 @@ ngx_http_eventbridge_control_audit(ngx_http_eventbridge_action_t *action,
     ngx_eb_out_lit(&out, ",\"requestId\":");
     ngx_eb_out_string(&out, &facts->request_id, 64);
     ngx_eb_out_lit(&out, ",\"location\":");
-    ngx_eb_out_string(&out, &control->name, 256);
+    ngx_eb_out_string(&out, &control->name, max);
     ngx_eb_out_lit(&out, ",\"organisation\":");
     ngx_eb_out_string(&out, &control->org->name, 64);
 
     if (action->sender.len) {
         ngx_eb_out_lit(&out, ",\"sender\":");
-        ngx_eb_out_string(&out, &action->sender, 128);
+        ngx_eb_out_string(&out, &action->sender, max / 2);
     }
 
     ngx_eb_out_lit(&out, ",\"method\":");
@@ -632,7 +687,17 @@ ngx_http_eventbridge_control_audit(ngx_http_eventbridge_action_t *action,
 
     if (text.len) {
         ngx_eb_out_lit(&out, ",\"id\":");
-        ngx_eb_out_string(&out, &text, 256);
+        ngx_eb_out_string(&out, &text, max);
+    }
+
+    if (action->subscription.len) {
+        ngx_eb_out_lit(&out, ",\"subscription\":");
+        ngx_eb_out_string(&out, &action->subscription, max);
+    }
+
+    if (action->attribute.len) {
+        ngx_eb_out_lit(&out, ",\"attribute\":");
+        ngx_eb_out_string(&out, &action->attribute, max);
     }
 
     ngx_eb_out_lit(&out, ",\"status\":");
@@ -659,6 +724,13 @@ ngx_http_eventbridge_control_audit(ngx_http_eventbridge_action_t *action,
     ngx_eb_out_lit(&out, ",\"latencyMs\":");
     ngx_eb_out_int(&out, ngx_http_eventbridge_api_elapsed(api));
     ngx_eb_out_lit(&out, "}");
+
+    /* escapes may be six times as long as what they stand for */
+
+    if (out.truncated && max > 32) {
+        max = 32;
+        goto again;
+    }
 
     text.data = line;
     text.len = out.pos - line;

@@ -975,6 +975,22 @@ ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
     control->name = control->clcf->name;
     control->org = ngx_http_eventbridge_org_find(emcf, &control->organisation);
 
+    /* what follows its name is the path of the thing */
+
+    if (control->clcf->named
+#if (NGX_PCRE)
+        || control->clcf->regex
+#endif
+       )
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "location \"%V\" manages organisation \"%V\" and must "
+                      "be given by a prefix, not by a regular expression or a "
+                      "name in %s:%ui", &control->name,
+                      &control->organisation, control->file, control->line);
+        return NGX_ERROR;
+    }
+
     if (control->org == NULL) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "unknown organisation \"%V\" of location \"%V\": add "
