@@ -54,6 +54,8 @@ struct ngx_eb_client_transfer_s {
     unsigned                  added:1;      /* to the multi handle */
     unsigned                  large:1;
     unsigned                  failed:1;     /* reply.error says why */
+    unsigned                  starved:1;    /* there was no connection of
+                                               nginx for it */
 };
 
 
@@ -68,7 +70,6 @@ typedef struct {
     ngx_event_t               timer;        /* that libcurl wants */
     ngx_event_t               post;         /* to start and end some */
     ngx_connection_t          dummy;
-    unsigned                  busy:1;       /* inside of libcurl */
 } ngx_eb_client_t;
 
 
@@ -94,6 +95,8 @@ static void ngx_eb_client_event(ngx_event_t *ev);
 static int ngx_eb_client_on_socket(CURL *easy, curl_socket_t s, int what,
     void *data, void *socket);
 static void ngx_eb_client_forget(ngx_connection_t *c);
+static void ngx_eb_client_same_socket(ngx_connection_t *c);
+static void ngx_eb_client_starved(void);
 static ngx_int_t ngx_eb_client_watch(ngx_event_t *ev, ngx_int_t event,
     ngx_uint_t on);
 static int ngx_eb_client_on_timer(CURLM *multi, long msec, void *data);
@@ -179,7 +182,7 @@ ngx_eb_client_same_openssl(void)
     curl_version_info_data  *info;
 
     info = curl_version_info(CURLVERSION_NOW);
-    ours = OpenSSL_version(OPENSSL_VERSION);
+    ours = (const char *) ngx_ssl_version();
 
     /* "OpenSSL/3.0.11" and "OpenSSL 3.0.11 19 Sep 2023" */
 
@@ -312,6 +315,16 @@ ngx_eb_client_setup(ngx_eb_client_transfer_t *t,
 
     rc |= curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, text);
 
+    /*
+     * When a kept connection is closed libcurl sends the request again by
+     * itself, which is not for all requests.
+     */
+
+    if (request->method.len == 4 || request->method.len == 5) {
+        /* POST, PATCH */
+        rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    }
+
     if (request->body.len) {
         t->body = ngx_pnalloc(t->pool, request->body.len);
         if (t->body == NULL) {
@@ -329,6 +342,9 @@ ngx_eb_client_setup(ngx_eb_client_transfer_t *t,
     if (request->trusted_certificate.len) {
         rc |= curl_easy_setopt(easy, CURLOPT_CAINFO,
                                (char *) request->trusted_certificate.data);
+
+        /* Debian's libcurl would trust those of the system, too */
+        rc |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
 
     rc |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, t->headers);
@@ -472,9 +488,7 @@ ngx_eb_client_cancel(ngx_eb_client_transfer_t *t)
         ngx_eb_client->nrunning--;
         t->added = 0;
 
-        ngx_eb_client->busy = 1;
         (void) curl_multi_remove_handle(ngx_eb_client->multi, t->easy);
-        ngx_eb_client->busy = 0;
 
         ERR_clear_error();
 
@@ -542,6 +556,8 @@ ngx_eb_client_post(ngx_event_t *ev)
 
     client = ngx_eb_client;
 
+    ngx_eb_client_starved();
+
     while (!ngx_queue_empty(&client->ended)) {
         q = ngx_queue_head(&client->ended);
         t = ngx_queue_data(q, ngx_eb_client_transfer_t, queue);
@@ -563,6 +579,40 @@ ngx_eb_client_post(ngx_event_t *ev)
     }
 
     /* what was added begins by the timer that libcurl has asked for */
+}
+
+
+/* those that got no connection of nginx end here */
+
+static void
+ngx_eb_client_starved(void)
+{
+    ngx_queue_t               *q, *next;
+    ngx_eb_client_transfer_t  *t;
+
+    for (q = ngx_queue_head(&ngx_eb_client->running);
+         q != ngx_queue_sentinel(&ngx_eb_client->running);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        t = ngx_queue_data(q, ngx_eb_client_transfer_t, queue);
+
+        if (!t->starved) {
+            continue;
+        }
+
+        if (t->added) {
+            t->added = 0;
+            ngx_eb_client->nrunning--;
+
+            (void) curl_multi_remove_handle(ngx_eb_client->multi, t->easy);
+
+            ERR_clear_error();
+        }
+
+        t->reply.unsent = 1;
+        ngx_eb_client_fail(t, "no connection is left in this worker");
+    }
 }
 
 
@@ -689,9 +739,7 @@ ngx_eb_client_add(ngx_eb_client_transfer_t *t)
                                 (long) (t->timeout - spent));
     }
 
-    ngx_eb_client->busy = 1;
     rc = curl_multi_add_handle(ngx_eb_client->multi, t->easy);
-    ngx_eb_client->busy = 0;
 
     if (rc != CURLM_OK) {
         ngx_eb_client_fail(t, "out of memory");
@@ -731,9 +779,7 @@ ngx_eb_client_action(curl_socket_t s, int events)
 
     client = ngx_eb_client;
 
-    client->busy = 1;
     (void) curl_multi_socket_action(client->multi, s, events, &n);
-    client->busy = 0;
 
     ERR_clear_error();
 
@@ -945,6 +991,8 @@ ngx_eb_client_on_socket(CURL *easy, curl_socket_t s, int what, void *data,
 {
     ngx_connection_t *c = socket;
 
+    ngx_eb_client_transfer_t  *t;
+
     if (what == CURL_POLL_REMOVE) {
 
         if (c) {
@@ -957,9 +1005,23 @@ ngx_eb_client_on_socket(CURL *easy, curl_socket_t s, int what, void *data,
 
     if (c == NULL) {
         c = ngx_get_connection(s, ngx_cycle->log);
+
         if (c == NULL) {
-            return -1;
+
+            /* -1 would end all transfers; this one ends from the event loop */
+
+            (void) curl_easy_getinfo(easy, CURLINFO_PRIVATE, (char **) &t);
+
+            if (t) {
+                t->starved = 1;
+            }
+
+            ngx_post_event(&ngx_eb_client->post, &ngx_posted_events);
+
+            return 0;
         }
+
+        c->number = 0;
 
         c->log = ngx_cycle->log;
         c->read->log = c->log;
@@ -969,6 +1031,8 @@ ngx_eb_client_on_socket(CURL *easy, curl_socket_t s, int what, void *data,
 
         (void) curl_multi_assign(ngx_eb_client->multi, s, c);
     }
+
+    ngx_eb_client_same_socket(c);
 
     if (ngx_eb_client_watch(c->read, NGX_READ_EVENT, what & CURL_POLL_IN)
         != NGX_OK
@@ -987,6 +1051,8 @@ ngx_eb_client_on_socket(CURL *easy, curl_socket_t s, int what, void *data,
 static void
 ngx_eb_client_forget(ngx_connection_t *c)
 {
+    ngx_eb_client_same_socket(c);
+
     (void) ngx_eb_client_watch(c->read, NGX_READ_EVENT, 0);
     (void) ngx_eb_client_watch(c->write, NGX_WRITE_EVENT, 0);
 
@@ -1001,6 +1067,32 @@ ngx_eb_client_forget(ngx_connection_t *c)
     ngx_free_connection(c);
 
     c->fd = (ngx_socket_t) -1;
+}
+
+
+/*
+ * libcurl closes some sockets before it says that they need not be watched any
+ * more, and another one may have the number by then.  A socket is known by its
+ * inode, for which c->number has room.
+ */
+
+static void
+ngx_eb_client_same_socket(ngx_connection_t *c)
+{
+    struct stat  st;
+
+    if (fstat(c->fd, &st) == -1) {
+        st.st_ino = 0;
+    }
+
+    if ((ngx_atomic_uint_t) st.st_ino != c->number) {
+
+        /* closed: the kernel has forgotten its events */
+
+        c->number = (ngx_atomic_uint_t) st.st_ino;
+        c->read->active = 0;
+        c->write->active = 0;
+    }
 }
 
 
