@@ -31,6 +31,10 @@ my %documented = @documented;
 
 my $t = Test::EventBridge->new(workers => 1, log_level => 'info');
 
+# those of Genesys Cloud need an organisation, and have t/66 and t/67
+
+delete $documented{$_} for grep { /^eventbridge_genesys_/ } keys %documented;
+
 $t->plan(2 * keys(%documented) + 260);
 
 my $m = $t->mock(1);
@@ -234,9 +238,7 @@ is($r->header('Content-Type'), 'text/plain; version=0.0.4; charset=utf-8',
 
 my ($text, %type) = ($r->body());
 
-# those of Genesys Cloud need an organisation, and have t/66 and t/67
-
-for my $name (grep { !/^eventbridge_genesys_/ } sort keys %documented) {
+for my $name (sort keys %documented) {
     is(() = $text =~ /^# HELP $name \S.*$/mg, 1, "HELP of $name");
     is(join(',', $text =~ /^# TYPE $name (\w+)$/mg), $documented{$name},
         "TYPE of $name");

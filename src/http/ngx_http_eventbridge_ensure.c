@@ -34,6 +34,8 @@ typedef struct {
 
 static uint64_t ngx_http_eventbridge_ensure_ms(void);
 static void ngx_http_eventbridge_ensure_timer(ngx_event_t *ev);
+static ngx_uint_t ngx_http_eventbridge_ensure_due(
+    ngx_http_eventbridge_subscription_t *sub);
 static void ngx_http_eventbridge_ensure_start(
     ngx_http_eventbridge_ensure_t *e);
 static void ngx_http_eventbridge_ensure_done(ngx_http_eventbridge_api_t *api,
@@ -119,7 +121,6 @@ ngx_http_eventbridge_ensure_timer(ngx_event_t *ev)
 {
     ngx_connection_t *c = ev->data;
 
-    uint64_t                              next;
     ngx_http_eventbridge_ensure_t        *e;
     ngx_http_eventbridge_subscription_t  *sub;
 
@@ -136,11 +137,7 @@ ngx_http_eventbridge_ensure_timer(ngx_event_t *ev)
         return;
     }
 
-    ngx_shmtx_lock(&sub->shpool->mutex);
-    next = sub->state->next;
-    ngx_shmtx_unlock(&sub->shpool->mutex);
-
-    if (ngx_http_eventbridge_ensure_ms() < next
+    if (!ngx_http_eventbridge_ensure_due(sub)
         || ngx_eb_lease_try(e->emcf->lock, &sub->lease) != NGX_OK)
     {
         return;
@@ -148,16 +145,35 @@ ngx_http_eventbridge_ensure_timer(ngx_event_t *ev)
 
     /* another worker may just have done it */
 
-    ngx_shmtx_lock(&sub->shpool->mutex);
-    next = sub->state->next;
-    ngx_shmtx_unlock(&sub->shpool->mutex);
-
-    if (ngx_http_eventbridge_ensure_ms() < next) {
+    if (!ngx_http_eventbridge_ensure_due(sub)) {
         ngx_eb_lease_release(e->emcf->lock, &sub->lease);
         return;
     }
 
     ngx_http_eventbridge_ensure_start(e);
+}
+
+
+/*
+ * A cycle begins with a look of its own, and when a later one has had it, the
+ * old one has nothing to say any more.
+ */
+
+static ngx_uint_t
+ngx_http_eventbridge_ensure_due(ngx_http_eventbridge_subscription_t *sub)
+{
+    uint64_t  epoch, next;
+
+    ngx_shmtx_lock(&sub->shpool->mutex);
+    epoch = sub->state->epoch;
+    next = sub->state->next;
+    ngx_shmtx_unlock(&sub->shpool->mutex);
+
+    if (epoch != sub->epoch) {
+        return epoch < sub->epoch;
+    }
+
+    return ngx_http_eventbridge_ensure_ms() >= next;
 }
 
 
@@ -253,6 +269,7 @@ ngx_http_eventbridge_ensure_done(ngx_http_eventbridge_api_t *api, void *data,
     state->failures = 0;
     state->why_len = 0;
     state->checked = ngx_time();
+    state->epoch = sub->epoch;
 
     /* a tenth of it at random, so that many do not check at once */
 
@@ -311,6 +328,7 @@ ngx_http_eventbridge_ensure_failed(ngx_http_eventbridge_ensure_t *e,
     state->failed++;
     state->active = 0;
     state->checked = ngx_time();
+    state->epoch = sub->epoch;
     state->next = ngx_http_eventbridge_ensure_ms() + wait;
     state->why_len = len;
     ngx_memcpy(state->why, answer->body.data, len);

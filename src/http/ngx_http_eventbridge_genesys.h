@@ -96,6 +96,7 @@ typedef struct {
 /* what is known of a declared subscription, in shared memory */
 
 typedef struct {
+    uint64_t                  epoch;        /* of the cycle that looked last */
     uint64_t                  next;         /* CLOCK_MONOTONIC, ms */
     time_t                    checked;      /* 0: never */
     ngx_uint_t                exists;
@@ -125,6 +126,7 @@ typedef struct {
     u_char                   *file;
     ngx_uint_t                line;
 
+    uint64_t                  epoch;        /* of the cycle */
     ngx_slab_pool_t          *shpool;       /* protects the state */
     ngx_http_eventbridge_subscription_sh_t  *state;
 

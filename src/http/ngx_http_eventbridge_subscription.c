@@ -399,6 +399,7 @@ ngx_http_eventbridge_subscription_zone_init(ngx_shm_zone_t *zone, void *data)
     ngx_http_eventbridge_subscription_t *sub = zone->data;
 
     sub->shpool = (ngx_slab_pool_t *) zone->shm.addr;
+    sub->epoch = 1;
 
     if (zone->shm.exists) {
         sub->state = sub->shpool->data;
@@ -417,13 +418,13 @@ ngx_http_eventbridge_subscription_zone_init(ngx_shm_zone_t *zone, void *data)
         return NGX_OK;
     }
 
-    /* it may have changed: it is looked at again */
+    /*
+     * It may have changed: it is looked at again, by workers of this cycle;
+     * those of the old one go on until then, also if this cycle fails.
+     */
 
     sub->state = old->state;
-
-    ngx_shmtx_lock(&sub->shpool->mutex);
-    sub->state->next = 0;
-    ngx_shmtx_unlock(&sub->shpool->mutex);
+    sub->epoch = old->epoch + 1;
 
     return NGX_OK;
 }
