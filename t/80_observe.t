@@ -48,6 +48,7 @@ http {
     eventbridge_checkpoint_zone zone=z:1m path=%%TESTDIR%%/z.ckpt;
     eventbridge_checkpoint_zone zone=tiny:64k path=%%TESTDIR%%/tiny.ckpt;
     eventbridge_stats_file %%TESTDIR%%/stats;
+    eventbridge_outbox path=%%TESTDIR%%/outbox;
 
     log_format eb '$pid $status $eventbridge_result $eventbridge_received '
                   '$eventbridge_forwarded $eventbridge_duplicates '

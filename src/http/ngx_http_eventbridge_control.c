@@ -9,6 +9,7 @@
 
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_genesys_filter.h"
 #include "ngx_eb_genesys_retention.h"
 
@@ -36,6 +37,9 @@ typedef struct {
     ngx_str_t                         method;
     ngx_str_t                         sender;
     ngx_str_t                         id;       /* of the path */
+    ngx_http_eventbridge_api_t       *api;
+    ngx_http_eventbridge_outbox_t    *outbox;   /* NULL: there is none */
+    ngx_eb_outbox_intent_t           *intent;   /* once a change was begun */
     ngx_str_t                         subscription;
     ngx_str_t                         attribute;
     unsigned                          retention:1;
@@ -61,12 +65,19 @@ static ngx_int_t ngx_http_eventbridge_control_retention(
     ngx_str_t *parts, ngx_str_t *body);
 static ngx_uint_t ngx_http_eventbridge_control_dry(ngx_http_request_t *r);
 static ngx_msec_t ngx_http_eventbridge_control_clock(void);
+static ngx_int_t ngx_http_eventbridge_control_before(void *data,
+    ngx_eb_genesys_request_t *request);
+static void ngx_http_eventbridge_control_intended(void *data, ngx_int_t rc);
+static ngx_int_t ngx_http_eventbridge_control_record(
+    ngx_http_eventbridge_action_t *action, ngx_str_t *record);
 static void ngx_http_eventbridge_control_left(void *data);
 static void ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api,
     void *data, ngx_int_t rc);
 static void ngx_http_eventbridge_control_audit(
     ngx_http_eventbridge_action_t *action, ngx_http_eventbridge_api_t *api,
     ngx_int_t rc);
+static void ngx_http_eventbridge_control_outcome(
+    ngx_http_eventbridge_action_t *action);
 static void ngx_http_eventbridge_control_count(
     ngx_http_eventbridge_action_t *action, ngx_eb_genesys_op_t *op);
 static ngx_int_t ngx_http_eventbridge_control_answer(ngx_http_request_t *r,
@@ -248,15 +259,16 @@ ngx_http_eventbridge_control_body(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_eventbridge_control_start(ngx_http_request_t *r)
 {
-    ngx_str_t                         body;
-    ngx_pool_cleanup_t               *cln;
-    ngx_eb_genesys_op_t              *op;
-    ngx_http_eventbridge_api_t       *api;
-    ngx_http_eventbridge_ctx_t       *ctx;
-    ngx_http_eventbridge_action_t    *action;
-    ngx_http_eventbridge_waiter_t    *waiter;
-    ngx_http_eventbridge_control_t   *control;
-    ngx_http_eventbridge_loc_conf_t  *elcf;
+    ngx_str_t                          body;
+    ngx_pool_cleanup_t                *cln;
+    ngx_eb_genesys_op_t               *op;
+    ngx_http_eventbridge_api_t        *api;
+    ngx_http_eventbridge_ctx_t        *ctx;
+    ngx_http_eventbridge_action_t     *action;
+    ngx_http_eventbridge_waiter_t     *waiter;
+    ngx_http_eventbridge_control_t    *control;
+    ngx_http_eventbridge_loc_conf_t   *elcf;
+    ngx_http_eventbridge_main_conf_t  *emcf;
 
     elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
     control = elcf->control;
@@ -309,6 +321,14 @@ ngx_http_eventbridge_control_start(ngx_http_request_t *r)
     waiter->request = r;
     waiter->api = api;
     action->waiter = waiter;
+    action->api = api;
+
+    if (action->retention) {
+        emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
+        action->outbox = emcf->outbox;
+        ngx_http_eventbridge_api_before(api,
+                                        ngx_http_eventbridge_control_before);
+    }
 
     cln->handler = ngx_http_eventbridge_control_left;
     cln->data = action;
@@ -526,6 +546,80 @@ ngx_http_eventbridge_control_clock(void)
 }
 
 
+/*
+ * The first change of a policy is not sent before it is on the disk that it is
+ * to be: if nobody lives to tell how it ended, that is what will be told.
+ */
+
+static ngx_int_t
+ngx_http_eventbridge_control_before(void *data,
+    ngx_eb_genesys_request_t *request)
+{
+    ngx_http_eventbridge_action_t *action = data;
+
+    ngx_str_t                         record, none, *audit;
+    ngx_http_eventbridge_loc_conf_t  *conf;
+
+    static ngx_str_t  update = ngx_string(NGX_EB_GENESYS_RETENTION_UPDATE);
+
+    conf = action->control->conf;
+
+    if (action->outbox == NULL || action->intent
+        || (conf->audit == NULL && conf->cost->callback.len == 0)
+        || !ngx_http_eventbridge_same(&request->operation, &update))
+    {
+        return NGX_OK;
+    }
+
+    if (ngx_http_eventbridge_control_record(action, &record) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_str_null(&none);
+
+    audit = conf->audit ? ngx_http_eventbridge_outbox_audit(action->outbox,
+                                                            conf->audit)
+                        : &none;
+
+    action->intent = ngx_eb_outbox_intend(&action->outbox->outbox,
+                                        &conf->cost->callback, audit, &record,
+                                        ngx_http_eventbridge_control_intended,
+                                        action);
+
+    return action->intent ? NGX_AGAIN : NGX_ERROR;
+}
+
+
+static void
+ngx_http_eventbridge_control_intended(void *data, ngx_int_t rc)
+{
+    ngx_http_eventbridge_action_t *action = data;
+
+    if (rc != NGX_OK) {
+        action->intent = NULL;
+    }
+
+    ngx_http_eventbridge_api_resume(action->api, rc);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_control_record(ngx_http_eventbridge_action_t *action,
+    ngx_str_t *record)
+{
+    ngx_time_t           *tp;
+    ngx_eb_genesys_op_t  *op;
+
+    tp = ngx_timeofday();
+    op = ngx_http_eventbridge_api_op(action->api);
+
+    return ngx_eb_genesys_retention_record(op->pool,
+                                           ngx_eb_genesys_retention(op),
+                                           (int64_t) tp->sec * 1000 + tp->msec,
+                                           record);
+}
+
+
 /* the client's request ends; the operation goes on */
 
 static void
@@ -552,6 +646,7 @@ ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api, void *data,
 
     ngx_http_eventbridge_control_audit(action, api, rc);
     ngx_http_eventbridge_control_count(action, op);
+    ngx_http_eventbridge_control_outcome(action);
 
     if (action->waiter == NULL) {
         return;
@@ -575,6 +670,24 @@ ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api, void *data,
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_eventbridge_control_outcome(ngx_http_eventbridge_action_t *action)
+{
+    ngx_int_t  rc;
+    ngx_str_t  record;
+
+    if (action->intent == NULL) {
+        return;
+    }
+
+    rc = ngx_http_eventbridge_control_record(action, &record);
+
+    ngx_eb_outbox_outcome(action->intent, (rc == NGX_OK) ? &record : NULL);
+
+    action->intent = NULL;
 }
 
 
@@ -737,11 +850,10 @@ again:
 
     ngx_eb_audit_text(audit, &text);
 
-    if (action->retention
-        && ngx_eb_genesys_retention_record(op->pool,
-                                           ngx_eb_genesys_retention(op), now,
-                                           &text)
-           == NGX_OK)
+    /* that of a change goes by way of the outbox, where there is one */
+
+    if (action->retention && action->intent == NULL
+        && ngx_http_eventbridge_control_record(action, &text) == NGX_OK)
     {
         ngx_eb_audit_text(audit, &text);
     }

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_genesys_region.h"
 #include "ngx_eb_genesys_retention.h"
 
@@ -55,6 +56,7 @@ static ngx_int_t ngx_http_eventbridge_org_zone(ngx_conf_t *cf,
     ngx_http_eventbridge_org_t *org);
 static ngx_int_t ngx_http_eventbridge_org_zone_init(ngx_shm_zone_t *zone,
     void *data);
+static ngx_http_eventbridge_cost_t *ngx_http_eventbridge_cost(ngx_conf_t *cf);
 static ngx_int_t ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf,
     ngx_http_eventbridge_control_t *control);
@@ -786,9 +788,6 @@ ngx_http_eventbridge_genesys_merge(ngx_conf_t *cf,
 {
     /* as nginx does with headers: a level with some has no others */
 
-    ngx_str_t                     text;
-    ngx_http_eventbridge_cost_t  *cost;
-
     if (conf->passes == NULL) {
         conf->passes = prev->passes;
     }
@@ -799,25 +798,38 @@ ngx_http_eventbridge_genesys_merge(ngx_conf_t *cf,
 
     if (conf->cost == NULL && conf->control) {
 
-        cost = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_cost_t));
-        if (cost == NULL) {
+        conf->cost = ngx_http_eventbridge_cost(cf);
+        if (conf->cost == NULL) {
             return NGX_ERROR;
         }
-
-        ngx_str_set(&text, "0");
-        (void) ngx_eb_genesys_decimal(&text, &cost->gb);
-
-        ngx_str_set(&text, "0.0023");
-        (void) ngx_eb_genesys_decimal(&text, &cost->price);
-
-        conf->cost = cost;
     }
 
     return NGX_OK;
 }
 
 
-/* eventbridge_retention_cost gb=N price=N */
+static ngx_http_eventbridge_cost_t *
+ngx_http_eventbridge_cost(ngx_conf_t *cf)
+{
+    ngx_str_t                     text;
+    ngx_http_eventbridge_cost_t  *cost;
+
+    cost = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_cost_t));
+    if (cost == NULL) {
+        return NULL;
+    }
+
+    ngx_str_set(&text, "0");
+    (void) ngx_eb_genesys_decimal(&text, &cost->gb);
+
+    ngx_str_set(&text, "0.0023");
+    (void) ngx_eb_genesys_decimal(&text, &cost->price);
+
+    return cost;
+}
+
+
+/* eventbridge_retention_cost gb=N price=N [callback=WEBHOOK] */
 
 char *
 ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -842,7 +854,7 @@ ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
         return rv;
     }
 
-    cost = ngx_pcalloc(cf->pool, sizeof(ngx_http_eventbridge_cost_t));
+    cost = ngx_http_eventbridge_cost(cf);
     if (cost == NULL) {
         return NGX_CONF_ERROR;
     }
@@ -854,6 +866,16 @@ ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
 
         } else if (ngx_http_eventbridge_takes(&value[i], "price=", &s)) {
             decimal = &cost->price;
+
+        } else if (ngx_http_eventbridge_takes(&value[i], "callback=", &s)) {
+
+            rv = ngx_http_eventbridge_outbox_callback(cf, &value[i], &s);
+            if (rv != NGX_CONF_OK) {
+                return rv;
+            }
+
+            cost->callback = s;
+            continue;
 
         } else {
             return ngx_http_eventbridge_refuse(cf, &value[i], NULL);

@@ -140,6 +140,7 @@ typedef struct {
 struct ngx_http_eventbridge_cost_s {
     ngx_eb_genesys_decimal_t  gb;
     ngx_eb_genesys_decimal_t  price;        /* USD for a GB and a day */
+    ngx_str_t                 callback;     /* webhook, or empty */
 };
 
 
@@ -259,6 +260,17 @@ ngx_eb_genesys_op_t *ngx_http_eventbridge_api_op(
 void ngx_http_eventbridge_api_run(ngx_http_eventbridge_api_t *api,
     void (*done)(ngx_http_eventbridge_api_t *api, void *data, ngx_int_t rc),
     void *data);
+
+/*
+ * To be called before each request that the operation wants, unless it is
+ * NULL.  NGX_OK: it may be sent; NGX_AGAIN: ngx_http_eventbridge_api_resume()
+ * is called later, from the event loop, with one of the others; NGX_ERROR: it
+ * must not be sent, the operation hears that there is no answer.
+ */
+void ngx_http_eventbridge_api_before(ngx_http_eventbridge_api_t *api,
+    ngx_int_t (*before)(void *data, ngx_eb_genesys_request_t *request));
+void ngx_http_eventbridge_api_resume(ngx_http_eventbridge_api_t *api,
+    ngx_int_t rc);
 
 /* facts of who asked, and time since */
 ngx_http_eventbridge_facts_t *ngx_http_eventbridge_api_facts(

@@ -10,6 +10,7 @@
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_outbox.h"
 
 
 static ngx_int_t ngx_http_eventbridge_preconfiguration(ngx_conf_t *cf);
@@ -296,9 +297,23 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       NULL },
 
     { ngx_string("eventbridge_retention_cost"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
       ngx_http_eventbridge_retention_cost,
       NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_outbox"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_outbox,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_webhook"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
+      ngx_http_eventbridge_webhook,
+      NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 

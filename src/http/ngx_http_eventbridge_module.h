@@ -132,6 +132,9 @@ typedef struct ngx_http_eventbridge_bucket_s  ngx_http_eventbridge_bucket_t;
 typedef struct ngx_http_eventbridge_control_s  ngx_http_eventbridge_control_t;
 typedef struct ngx_http_eventbridge_cost_s     ngx_http_eventbridge_cost_t;
 
+/* of callbacks: ngx_http_eventbridge_outbox.h */
+typedef struct ngx_http_eventbridge_outbox_s   ngx_http_eventbridge_outbox_t;
+
 
 /* an ingest location, complete: made after all merging */
 
@@ -257,6 +260,7 @@ typedef struct {
     ngx_array_t               auth_lines;   /* all eventbridge_auth */
     ngx_array_t               organisations;
     ngx_array_t               controls;
+    ngx_http_eventbridge_outbox_t  *outbox; /* NULL: nothing is said of one */
     ngx_array_t               subscriptions;    /* that are declared */
     ngx_fd_t                  lock;         /* of leases */
     ngx_uint_t                ndestinations;

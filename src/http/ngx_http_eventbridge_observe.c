@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_outbox.h"
 
 
 /* figures of a checkpoint that live in its own file */
@@ -154,6 +155,7 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
                                       * NGX_HTTP_EVENTBRIDGE_ZONE_FIGURES
                                     + emcf->logs.nelts
                                       * NGX_HTTP_EVENTBRIDGE_LOG_FIGURES
+                                    + NGX_HTTP_EVENTBRIDGE_OUTBOX_FIGURES
                                   + ngx_http_eventbridge_genesys_nextras(emcf))
                                  * sizeof(ngx_eb_stats_extra_t));
     if (extra == NULL) {
@@ -165,6 +167,8 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
     extra[0].help = ngx_http_eventbridge_up.help;
     extra[0].value = ngx_exiting ? 0 : 1;
     n = 1;
+
+    ngx_http_eventbridge_outbox_extras(emcf, extra, &n);
 
     if (ngx_http_eventbridge_zone_extras(r, emcf, extra, &n) != NGX_OK
         || ngx_http_eventbridge_log_extras(r, emcf, extra, &n) != NGX_OK

@@ -11,6 +11,7 @@
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_lease.h"
 
 
@@ -123,7 +124,8 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
     }
 
     if (ngx_http_eventbridge_setup_zones(cf, emcf) != NGX_OK
-        || ngx_http_eventbridge_genesys_setup(cf, emcf) != NGX_OK)
+        || ngx_http_eventbridge_genesys_setup(cf, emcf) != NGX_OK
+        || ngx_http_eventbridge_outbox_setup(cf, emcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -174,6 +176,14 @@ ngx_http_eventbridge_setup_files(ngx_conf_t *cf,
         }
     }
 
+    if (emcf->outbox
+        && ngx_http_eventbridge_setup_file(cf, &files,
+                                 ngx_eb_log_path(emcf->outbox->outbox.log))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (ngx_http_eventbridge_setup_file(cf, &files, &emcf->stats_file)
         != NGX_OK)
     {
@@ -191,8 +201,8 @@ ngx_http_eventbridge_setup_files(ngx_conf_t *cf,
             {
                 ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                               "eventbridge: log \"%V\" is the file of a "
-                              "checkpoint, of a dead letter, or of the "
-                              "metrics", &file[i].name);
+                              "checkpoint, of a dead letter, of the outbox, "
+                              "or of the metrics", &file[i].name);
                 return NGX_ERROR;
             }
         }
@@ -959,7 +969,7 @@ ngx_http_eventbridge_init_lock(ngx_cycle_t *cycle,
     ngx_pool_cleanup_t       *cln;
     ngx_pool_cleanup_file_t  *file;
 
-    if (emcf->organisations.nelts == 0) {
+    if (emcf->organisations.nelts == 0 && emcf->outbox == NULL) {
         return NGX_OK;
     }
 
@@ -1019,6 +1029,12 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
         if (ngx_eb_log_open(logs[i], cycle) != NGX_OK) {
             return NGX_ERROR;
         }
+    }
+
+    if (emcf->outbox
+        && ngx_eb_log_open(emcf->outbox->outbox.log, cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
     if (ngx_test_config) {

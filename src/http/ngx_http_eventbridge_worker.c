@@ -11,6 +11,7 @@
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_client.h"
 #include <openssl/rand.h>
 
@@ -115,6 +116,10 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
     }
 
     ngx_http_eventbridge_outage_init_process(cycle, emcf);
+
+    if (ngx_http_eventbridge_outbox_init_process(cycle, emcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
 #if (NGX_THREADS)
     ngx_http_eventbridge_sync_start(cycle, emcf);
@@ -417,6 +422,7 @@ ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_eventbridge_ensure_exit_process(emcf);
     ngx_http_eventbridge_oauth_exit_process(emcf);
+    ngx_http_eventbridge_outbox_exit_process(emcf);
     ngx_eb_client_exit();
 
     audits = emcf->audits.elts;

@@ -874,6 +874,28 @@ ngx_eb_audit_reopen(ngx_open_file_t *file, ngx_log_t *log)
 }
 
 
+ngx_str_t *
+ngx_eb_audit_path(ngx_eb_audit_t *audit)
+{
+    return &audit->file->name;
+}
+
+
+ngx_fd_t
+ngx_eb_audit_dup(ngx_eb_audit_t *audit)
+{
+    ngx_fd_t  fd;
+
+    fd = fcntl(audit->file->fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd == NGX_INVALID_FILE) {
+        ngx_eb_audit_complain(audit, ngx_errno, "fcntl(F_DUPFD_CLOEXEC)");
+    }
+
+    return fd;
+}
+
+
 void
 ngx_eb_audit_stop(ngx_eb_audit_t *audit)
 {

@@ -76,6 +76,11 @@ void ngx_eb_audit_write(ngx_eb_audit_t *audit, ngx_eb_audit_record_t *record);
 /* the same with a whole JSON object, on one line, of less than 4 KB */
 void ngx_eb_audit_text(ngx_eb_audit_t *audit, ngx_str_t *text);
 
+/* the name of the file; and a descriptor of it, the caller's, for a thread that
+   writes a whole line itself: NGX_INVALID_FILE, logged */
+ngx_str_t *ngx_eb_audit_path(ngx_eb_audit_t *audit);
+ngx_fd_t ngx_eb_audit_dup(ngx_eb_audit_t *audit);
+
 /* worker, exit_process: what is buffered is written, synchronously */
 void ngx_eb_audit_stop(ngx_eb_audit_t *audit);
 

@@ -109,6 +109,12 @@ enum {                          /* NGX_EB_STATS_NODE */
     NGX_EB_STATS_N_REPLAY_LEFT,     /* gauge: dead letters of outages */
     NGX_EB_STATS_N_LEASE,           /* the worker that replays them: its pid */
     NGX_EB_STATS_N_LEASE_TIME,      /* and when it said so, in seconds */
+    NGX_EB_STATS_N_OUTBOX_DELIVERED,    /* callbacks */
+    NGX_EB_STATS_N_OUTBOX_FAILED,       /* attempts */
+    NGX_EB_STATS_N_OUTBOX_DEAD,
+    NGX_EB_STATS_N_OUTBOX_DEPTH,        /* gauges: what waits, */
+    NGX_EB_STATS_N_OUTBOX_OLDEST,       /* since when, ms; 0: nothing does, */
+    NGX_EB_STATS_N_OUTBOX_BURIED,       /* and dead ones in the file */
     NGX_EB_STATS_N_END
 };
 

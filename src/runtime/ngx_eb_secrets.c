@@ -682,6 +682,13 @@ ngx_eb_secrets_value(ngx_eb_secrets_t *s)
 }
 
 
+ngx_str_t *
+ngx_eb_secrets_key(ngx_eb_secrets_t *s, ngx_uint_t i)
+{
+    return (i < s->set->n) ? &s->set->secrets[i].secret : NULL;
+}
+
+
 ngx_err_t
 ngx_eb_secrets_access(ngx_eb_secrets_t *s)
 {

@@ -69,6 +69,9 @@ ngx_str_t *ngx_eb_secrets_verify(ngx_eb_secrets_t *s, const EVP_MD *md,
 /* the secret of a file that is one, valid until the next refresh */
 ngx_str_t *ngx_eb_secrets_value(ngx_eb_secrets_t *s);
 
+/* key number i of the form KEY, as above, or NULL: there are not so many */
+ngx_str_t *ngx_eb_secrets_key(ngx_eb_secrets_t *s, ngx_uint_t i);
+
 /* can this process open the file?  0 or errno */
 ngx_err_t ngx_eb_secrets_access(ngx_eb_secrets_t *s);
 

@@ -818,6 +818,46 @@ ngx_strlcasestrn(u_char *s1, u_char *last, u_char *s2, size_t n)
 }
 
 
+ngx_int_t
+ngx_decode_base64(ngx_str_t *dst, ngx_str_t *src)
+{
+    static const char  digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "abcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    u_char      *p;
+    size_t       i, len;
+    uint32_t     bits;
+    const char  *digit;
+
+    for (len = src->len; len && src->data[len - 1] == '='; len--) { /* void */ }
+
+    if (len % 4 == 1) {
+        return NGX_ERROR;
+    }
+
+    p = dst->data;
+    bits = 0;
+
+    for (i = 0; i < len; i++) {
+        digit = src->data[i] ? strchr(digits, src->data[i]) : NULL;
+
+        if (digit == NULL) {
+            return NGX_ERROR;
+        }
+
+        bits = bits << 6 | (uint32_t) (digit - digits);
+
+        if (i % 4) {
+            *p++ = (u_char) (bits >> (6 - 2 * (i % 4)));
+        }
+    }
+
+    dst->len = p - dst->data;
+
+    return NGX_OK;
+}
+
+
 void
 ngx_encode_base64(ngx_str_t *dst, ngx_str_t *src)
 {
