@@ -184,8 +184,11 @@ bad('empty', "eventbridge_genesys_filters org;\n"
 
 bad('server', 'eventbridge_retention_cost;', undef,
     qr/invalid number of arguments/);
-bad('server', "eventbridge_retention_cost $_;", undef,
-    qr/invalid number of arguments/) for 'gb=1', 'gb=1 price=1 x=1';
+bad('server', 'eventbridge_retention_cost gb=1;', undef,
+    qr/invalid number of arguments/);
+bad('server', 'eventbridge_retention_cost gb=1 price=1 x=1;', 'x=1');
+bad('server', 'eventbridge_retention_cost gb=1 callback=hook;', 'gb=1',
+    qr/both "gb" and "price" are needed/);
 bad('server', "eventbridge_retention_cost price=1 $_;", $_,
     qr/a number is expected/) for 'gb=', 'gb=x', 'gb=-1', 'gb=1,5', 'gb=1e400';
 bad('server', "eventbridge_retention_cost gb=1 price=x;", 'price=x',

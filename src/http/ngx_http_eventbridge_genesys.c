@@ -839,7 +839,7 @@ ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
 
     char                         *rv;
     ngx_str_t                    *value, s;
-    ngx_uint_t                    i;
+    ngx_uint_t                    i, n;
     ngx_eb_genesys_decimal_t     *decimal;
     ngx_http_eventbridge_cost_t  *cost;
 
@@ -858,6 +858,8 @@ ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
     if (cost == NULL) {
         return NGX_CONF_ERROR;
     }
+
+    n = 0;
 
     for (i = 1; i < cf->args->nelts; i++) {
 
@@ -885,6 +887,14 @@ ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
             return ngx_http_eventbridge_refuse(cf, &value[i],
                                                "a number is expected");
         }
+
+        n++;
+    }
+
+    if (n != 2) {
+        return ngx_http_eventbridge_refuse(cf, &value[1],
+                                           "both \"gb\" and \"price\" are "
+                                           "needed");
     }
 
     elcf->cost = cost;
