@@ -49,7 +49,9 @@ my %good = (
     't/a.t' => "# Copyright (C) the ngx_http_eventbridge_module authors\n"
         . "wait_for(sub { 1 }); # no sleep(1) here\n",
     't/b.t' => "# Copyright (C) the ngx_http_eventbridge_module authors\n"
-        . join('', map { "'rule $_: x'\n" } 1 .. 19, '19a', 20 .. 26),
+        . join('', map { "'rule $_: x'\n" } 1 .. 19, '19a', 20 .. 26)
+        . join('', map { "'row $_: x'\n" } do { no warnings 'once';
+            @Checks::ROWS }),
 );
 
 # check, finding, file, what becomes of it: a text to append, or a sub
@@ -108,6 +110,7 @@ my @bad = (
     [ sleeps => 'sleeps', 't/a.t', 'sle' . "ep 1;\n" ],
     [ sleeps => 'sleeps', 't/lib/a.pm', 'usle' . "ep(10);\n" ],
     [ rules => 'rule 19a', 't/b.t', sub { s/19a/19b/gr } ],
+    [ rows => 'row 3.9', 't/b.t', sub { s/3\.9/3.0/gr } ],
     [ sleeps => 'sleeps', 't/a.t', 'select un' . "def, undef, undef, 1;\n" ],
 );
 

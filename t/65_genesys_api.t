@@ -22,7 +22,7 @@ use Test::EventBridge::Util qw/ now scaled /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 1, log_level => 'debug')->plan(164);
+my $t = Test::EventBridge->new(workers => 1, log_level => 'debug')->plan(180);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -36,7 +36,9 @@ $t->secret($_, ok_in => qr/mock-\d+\.jsonl|secret$/)
     for qw/ the-client-secret tok-0 /;
 
 $t->conf(http(org('org', 'retry_cap 3s;', 'timeout 10s;')
-    . org('short', 'timeout 1s;') . org('never', 'retries 0;')))->run();
+    . org('short', 'timeout 1s;')
+    . org('breaker', 'retries 0;', 'breaker_failures 4;', 'breaker_open 1s;')
+    . org('never', 'retries 0;')))->run();
 clients();
 
 # a subscription from its beginning to its end
@@ -250,7 +252,7 @@ for my $case ([ 'an answer that does not come', GET => '/subscriptions/a$',
     my $sec = now() - $start;
 
     is($r->status(), $rule->{status} ? 502 : 504, $what) or diag($r->text());
-    cmp_ok($sec, '<', scaled(1.5), "$what: after a second");
+    cmp_ok($sec, '<', scaled(1.5), "row 3.9: $what: after a second");
     $g->forgive();
     $g->release();
 }
@@ -260,6 +262,38 @@ $g->fail(GET => '/subscriptions/a$', status => 503);
 $r = get($port, '/never/subscriptions/a');
 is($r->status(), 502, 'without retries');
 ok($g->spent(), 'the first answer is the last');
+
+###############################################################################
+
+# an API that is down is not asked for some time, and then by one
+
+$g->put(subscriptions => object('down1'));
+$g->fail(GET => '/subscriptions/down1$', status => 503, times => 0);
+is(get($port, '/breaker/subscriptions/down1')->status(), 502,
+    "row 3.6: failure $_ in a row") for 1 .. 4;
+$start = now();
+$r = get($port, '/breaker/subscriptions/down1');
+is($r->status(), 503, 'row 3.6: then the circuit breaker is open');
+is($r->header('Retry-After'), 1, 'row 3.6: and says for how long');
+like($r->json()->{detail}, qr/not answered for some time/,
+    'row 3.6: in words');
+is(calls_of('down1'), 4, 'row 3.6: no request was sent');
+is(get($port, '/org/subscriptions/a')->status(), 200,
+    'row 3.6: another organisation is served');
+ok(wait_for(sub { calls_of('down1') == 5
+    || !get($port, '/breaker/subscriptions/down1') }, 5), 'row 3.6: a trial');
+cmp_ok(now() - $start, '>', 0.8, 'row 3.6: not sooner');
+is(get($port, '/breaker/subscriptions/down1')->status(), 503,
+    'row 3.6: that has failed');
+$g->forgive();
+ok(wait_for(sub {
+    get($port, '/breaker/subscriptions/down1')->status() == 200 }, 5),
+    'row 3.6: until a trial does not fail');
+is(calls_of('down1'), 6, 'row 3.6: which was one request');
+is(get($port, '/breaker/subscriptions/down1')->status(), 200,
+    'row 3.6: and all is as before');
+$t->log_like(qr/\[warn\].*4 requests in a row .* "breaker" have failed/,
+    'row 3.6: it is in the log');
 
 ###############################################################################
 
@@ -328,7 +362,8 @@ ok(wait_for(sub { $g->held() == 2 && $g->spent() }, 5),
 
 $start = now();
 $t->stop();
-cmp_ok(now() - $start, '<', scaled(3), 'worker_shutdown_timeout ends it');
+cmp_ok(now() - $start, '<', scaled(3),
+    'row 0.15: worker_shutdown_timeout ends it');
 my @lines = grep { ($_->{id} // '') =~ /^q[123]$/ }
     $t->audit_lines('audit.log');
 is_deeply([ sort map { "$_->{id} $_->{status}" } @lines ],
@@ -476,6 +511,12 @@ sub object {
 }
 
 # POSTs of a subscription of this name
+
+sub calls_of {
+    my ($id) = @_;
+
+    return scalar @{[ $g->calls(GET => qr{/subscriptions/$id$}) ]};
+}
 
 sub posts {
     my ($name) = @_;

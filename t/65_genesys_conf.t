@@ -54,6 +54,7 @@ my %good = (
     trusted_certificate => "$dir/secret", api => 'integrations',
     retries => '3', retry_cap => '1m', timeout => '10s',
     connect_timeout => '1s', refresh_margin => '10s',
+    breaker_failures => '5', breaker_open => '1s',
     map { $_ => '"/api/v2/x/{id}"' } qw/ subscriptions_path subscription_path
         subscription_config_path retention_path filters_path /
 );
@@ -91,8 +92,12 @@ bad('org', "credentials $_;", $_, qr/"basic" or "body"/)
 bad('org', "api $_;", $_, qr/"reference" or "integrations"/)
     for qw/ real Reference /;
 bad('org', "retries $_;", $_, qr/from 0 to 20/) for qw/ -1 21 x 1.5 /;
+bad('org', "breaker_failures $_;", $_, qr/from 0 to 1000000/)
+    for qw/ -1 1000001 x 1.5 /;
 
-for my $name (qw/ retry_cap timeout connect_timeout refresh_margin /) {
+for my $name (qw/ retry_cap timeout connect_timeout refresh_margin
+    breaker_open /)
+{
     bad('org', "$name $_;", $_, qr/from 1ms to 1h/)
         for qw/ 0 61m -1 x 1y /;
 }

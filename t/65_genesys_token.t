@@ -43,6 +43,18 @@ use Test::EventBridge::Util qw/ now /;
     my $id = post($port, '/org/subscriptions', subscription('s'))->json()
         ->{id};
 
+    # connections go to whom the kernel likes: there are more until each
+    # worker has one
+
+    my %of;
+    wait_for(sub {
+        $of{$_->request(path => "/org/subscriptions/$id")
+            ->header('X-Pid')} //= $_ for client($port);
+        return keys %of == 4;
+    }, 10);
+
+    splice @c, 0, scalar keys %of, values %of;
+
     # 1,000 requests in some 6 seconds, by all workers
 
     my $load = load($t, $id, \@c, 63, 6.2);

@@ -128,8 +128,8 @@ like($r->header('webhook-id'), qr/^msg_[0-9a-f]{32}$/, 'its id');
 ok(abs($r->header('webhook-timestamp') - time) < 10, 'its time');
 is($r->header('webhook-signature'), sign($r, $key), 'its signature');
 
-ok(audited("p$n"), 'the record is in the audit log');
-ok(marked('done', id($r)), 'that it was delivered is in the file');
+ok(audited("p$n"), 'row 0.13: the record is in the audit log');
+ok(marked('done', id($r)), 'row 0.14: that it was delivered is in the file');
 ok(wait_for(sub { metric('depth') == 0 }, 5), 'nothing is left to be done');
 is(metric('delivered_total'), 1, 'it is counted');
 
@@ -167,7 +167,8 @@ $hook->queue('/hook', { status => 500 }, { status => 429,
     headers => [ 'Retry-After' => 2 ] });
 $hits = $hook->requests('/hook');
 adjust('/hook');
-ok($hook->wait_hits('/hook', $hits + 3, 20), '500 and 429 are tried again');
+ok($hook->wait_hits('/hook', $hits + 3, 20),
+    'row 0.14: 500 and 429 are tried again');
 
 my @r = ($hook->requests('/hook'))[$hits .. $hits + 2];
 is_deeply([ map { id($_) } @r ], [ (id($r[0])) x 3 ], 'by the same id');
@@ -194,7 +195,8 @@ $slow->set('/slow');
 $slow->release('/slow');
 $hits = $slow->requests('/slow');
 ok($t->run(), 'another start');
-ok($slow->wait_hits('/slow', $hits + 6, 20), 'after kill -9 all are delivered');
+ok($slow->wait_hits('/slow', $hits + 6, 20),
+    'row 0.14: after kill -9 all are delivered');
 
 my %id = map { id($_) => 1 } ($slow->requests('/slow'))[$hits .. $hits + 5];
 is(scalar keys %id, 6, 'six ids');

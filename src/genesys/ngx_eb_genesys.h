@@ -47,6 +47,8 @@ typedef struct {
                                                unknown */
     unsigned                  unsent:1;     /* no byte of the request left */
     unsigned                  timed_out:1;  /* status is 0 for this reason */
+    unsigned                  held:1;       /* or this: the circuit breaker is
+                                               open */
 } ngx_eb_genesys_reply_t;
 
 

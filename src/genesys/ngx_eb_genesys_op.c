@@ -168,6 +168,9 @@ ngx_eb_genesys_op_refused_for(ngx_eb_genesys_op_t *op,
                                  ? ngx_min(reply->wait,
                                            NGX_EB_GENESYS_MAX_WAIT)
                                  : NGX_EB_GENESYS_WAIT;
+
+    } else if (reply->wait) {
+        op->answer.retry_after = ngx_min(reply->wait, NGX_EB_GENESYS_MAX_WAIT);
     }
 
     first = ngx_eb_genesys_problem_members(op->pool, status, detail);
@@ -294,6 +297,13 @@ ngx_eb_genesys_refused_status(ngx_eb_genesys_reply_t *reply,
     switch (reply->status) {
 
     case 0:
+
+        if (reply->held) {
+            *words = "the API has not answered for some time, and is not "
+                     "asked";
+            return 503;
+        }
+
         *words = "the API did not answer";
         return reply->timed_out ? 504 : 502;
 

@@ -17,6 +17,16 @@
 #define NGX_HTTP_EVENTBRIDGE_API_BASE  250
 
 
+static const char  *ngx_http_eventbridge_api_reasons[] = {
+    "it is final",
+    "that was the last try",
+    "another would come too late",
+    "Retry-After is longer than \"retry_cap\"",
+    "it may have had an effect",
+    "a new token is refused as well"
+};
+
+
 static void ngx_http_eventbridge_api_step(ngx_http_eventbridge_api_t *api,
     ngx_eb_genesys_reply_t *reply);
 static void ngx_http_eventbridge_api_send(ngx_http_eventbridge_api_t *api);
@@ -26,6 +36,12 @@ static void ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api);
 static void ngx_http_eventbridge_api_no_answer(
     ngx_http_eventbridge_api_t *api, const char *why, ngx_str_t *more,
     ngx_uint_t timed_out);
+static ngx_msec_t ngx_http_eventbridge_api_enter(
+    ngx_http_eventbridge_api_t *api);
+static void ngx_http_eventbridge_api_leave(ngx_http_eventbridge_api_t *api,
+    ngx_eb_genesys_reply_t *reply);
+static void ngx_http_eventbridge_api_breaker(ngx_http_eventbridge_api_t *api,
+    ngx_eb_genesys_breaker_policy_t *policy);
 static void ngx_http_eventbridge_api_cut(
     ngx_http_eventbridge_carrier_t *carrier);
 static void ngx_http_eventbridge_api_wake(ngx_event_t *ev);
@@ -172,6 +188,7 @@ void
 ngx_http_eventbridge_api_destroy(ngx_http_eventbridge_api_t *api)
 {
     ngx_http_eventbridge_token_leave(&api->bearer);
+    ngx_http_eventbridge_api_leave(api, NULL);
 
     if (api->call) {
         ngx_http_eventbridge_call_free(api->call);
@@ -344,7 +361,23 @@ ngx_http_eventbridge_api_token(void *data)
 static void
 ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api)
 {
+    ngx_msec_t                    wait;
+    ngx_eb_genesys_reply_t        reply;
     ngx_http_eventbridge_call_t  *call;
+
+    wait = ngx_http_eventbridge_api_enter(api);
+
+    if (wait) {
+        ngx_memzero(&reply, sizeof(ngx_eb_genesys_reply_t));
+        ngx_str_set(&reply.error, "too many requests in a row have failed: "
+                                  "none is sent for some time");
+        reply.unsent = 1;
+        reply.held = 1;
+        reply.wait = wait;
+
+        ngx_http_eventbridge_api_step(api, &reply);
+        return;
+    }
 
     call = ngx_pcalloc(api->pool, sizeof(ngx_http_eventbridge_call_t));
     if (call == NULL) {
@@ -359,6 +392,7 @@ ngx_http_eventbridge_api_call(ngx_http_eventbridge_api_t *api)
 
     if (ngx_http_eventbridge_call_start(call) != NGX_OK) {
         call->done = 1;
+        call->local = 1;
         call->reply.unsent = 1;
         ngx_str_set(&call->reply.error,
                     "no memory or no connection is left in this worker");
@@ -513,6 +547,9 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
 
     reply = call->reply;
 
+    ngx_http_eventbridge_api_leave(api, (api->cut || call->local) ? NULL
+                                                                  : &reply);
+
     if (api->cut) {
         ngx_http_eventbridge_api_step(api, &reply);
         return;
@@ -549,10 +586,99 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
         ngx_http_eventbridge_api_wait(api, ngx_max(decision.wait, 1));
         return;
 
+    case NGX_EB_GENESYS_RETRY_GIVE_UP:
+        ngx_log_error(NGX_LOG_NOTICE, api->log, 0,
+                      "eventbridge: %V %V of organisation \"%V\" is given up "
+                      "after status %ui %V: %s",
+                      &api->request.method, &api->request.uri,
+                      &api->org->name, reply.status, &reply.error,
+                      ngx_http_eventbridge_api_reasons[decision.reason]);
+        /* fall through */
+
     default:
         reply.wait = decision.wait;
         ngx_http_eventbridge_api_step(api, &reply);
     }
+}
+
+
+/* 0, or the time for which the circuit breaker lets no request through */
+
+static ngx_msec_t
+ngx_http_eventbridge_api_enter(ngx_http_eventbridge_api_t *api)
+{
+    ngx_int_t                        rc;
+    ngx_msec_t                       wait;
+    ngx_http_eventbridge_org_t      *org;
+    ngx_eb_genesys_breaker_policy_t  policy;
+
+    org = api->org;
+    ngx_http_eventbridge_api_breaker(api, &policy);
+
+    ngx_shmtx_lock(&org->shpool->mutex);
+    rc = ngx_eb_genesys_breaker_enter(&policy, &org->token->breaker,
+                                      ngx_current_msec, &api->era, &wait);
+    ngx_shmtx_unlock(&org->shpool->mutex);
+
+    if (rc == NGX_OK) {
+        api->entered = 1;
+        return 0;
+    }
+
+    return wait;
+}
+
+
+static void
+ngx_http_eventbridge_api_leave(ngx_http_eventbridge_api_t *api,
+    ngx_eb_genesys_reply_t *reply)
+{
+    ngx_uint_t                       before, after;
+    ngx_http_eventbridge_org_t      *org;
+    ngx_eb_genesys_breaker_policy_t  policy;
+
+    if (!api->entered) {
+        return;
+    }
+
+    api->entered = 0;
+    org = api->org;
+    ngx_http_eventbridge_api_breaker(api, &policy);
+
+    ngx_shmtx_lock(&org->shpool->mutex);
+    before = org->token->breaker.state;
+    ngx_eb_genesys_breaker_leave(&policy, &org->token->breaker,
+                                 ngx_current_msec, api->era, reply);
+    after = org->token->breaker.state;
+    ngx_shmtx_unlock(&org->shpool->mutex);
+
+    if (before == NGX_EB_GENESYS_BREAKER_CLOSED
+        && after == NGX_EB_GENESYS_BREAKER_OPEN)
+    {
+        ngx_log_error(NGX_LOG_WARN, api->log, 0,
+                      "eventbridge: %ui requests in a row to the API of "
+                      "organisation \"%V\" have failed, none is sent for "
+                      "%Mms; the last: status %ui %V",
+                      policy.failures, &org->name, policy.open, reply->status,
+                      &reply->error);
+
+    } else if (before != NGX_EB_GENESYS_BREAKER_CLOSED
+               && after == NGX_EB_GENESYS_BREAKER_CLOSED)
+    {
+        ngx_log_error(NGX_LOG_NOTICE, api->log, 0,
+                      "eventbridge: the API of organisation \"%V\" answers "
+                      "again", &org->name);
+    }
+}
+
+
+static void
+ngx_http_eventbridge_api_breaker(ngx_http_eventbridge_api_t *api,
+    ngx_eb_genesys_breaker_policy_t *policy)
+{
+    policy->failures = api->org->breaker_failures;
+    policy->open = api->org->breaker_open;
+    policy->trial = api->org->timeout;
 }
 
 

@@ -29,6 +29,8 @@ typedef struct {
     unsigned                          whole:1;  /* the body has ended */
     unsigned                          done:1;
     unsigned                          seen:1;
+    unsigned                          local:1;  /* its failure tells nothing
+                                                   of the API */
 } ngx_http_eventbridge_call_t;
 
 
@@ -50,6 +52,7 @@ struct ngx_http_eventbridge_api_s {
     ngx_eb_genesys_retry_t            retry;
     ngx_http_eventbridge_bearer_t     bearer;
     ngx_str_t                         authorization;
+    ngx_uint_t                        era;      /* of the circuit breaker */
     ngx_http_eventbridge_call_t      *call;     /* that runs, or has ended */
     ngx_http_eventbridge_carrier_t   *keeper;   /* hears of the worker's end
                                                    while no call does */
@@ -66,6 +69,8 @@ struct ngx_http_eventbridge_api_s {
         ngx_eb_genesys_request_t *request);
 
     unsigned                          cut:1;    /* by the worker's end */
+    unsigned                          entered:1;    /* the breaker waits for
+                                                       a result */
 };
 
 

@@ -372,11 +372,13 @@ ngx_http_eventbridge_call_header(ngx_http_eventbridge_sub_t *sub,
     reply = &call->reply;
 
     if (!inside) {
+        call->local = 1;
         ngx_str_set(&reply->error, "the request was redirected inside nginx");
         return;
     }
 
     if (r->upstream == NULL) {
+        call->local = 1;
         ngx_str_set(&reply->error,
                     "the location of \"eventbridge_genesys_pass\" did not "
                     "pass the request on");
@@ -501,6 +503,7 @@ ngx_http_eventbridge_call_end(ngx_http_eventbridge_sub_t *sub,
         reply->status = 0;
 
         if (call->large) {
+            call->local = 1;
             ngx_str_set(&reply->error, "the answer is too long");
 
         } else {

@@ -45,7 +45,10 @@ static ngx_http_eventbridge_figure_head_t  ngx_http_eventbridge_org_heads[] = {
       "Tokens that the API refused before their end." },
 
     { "eventbridge_genesys_token_failures", "gauge",
-      "Attempts to get a token that failed, since the last that did not." }
+      "Attempts to get a token that failed, since the last that did not." },
+
+    { "eventbridge_genesys_breaker_open", "gauge",
+      "1 while the API fails so much that no request, or one trial, is sent." }
 };
 
 
@@ -198,8 +201,12 @@ ngx_http_eventbridge_org_figure(ngx_http_eventbridge_org_t *org, ngx_uint_t i)
         value = (double) t->refused;
         break;
 
-    default:
+    case 4:
         value = (double) t->failures;
+        break;
+
+    default:
+        value = (t->breaker.state != NGX_EB_GENESYS_BREAKER_CLOSED);
     }
 
     ngx_shmtx_unlock(&org->shpool->mutex);

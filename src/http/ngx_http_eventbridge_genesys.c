@@ -47,6 +47,10 @@ static char *ngx_http_eventbridge_org_api(ngx_conf_t *cf,
     ngx_http_eventbridge_org_t *org, void *field);
 static char *ngx_http_eventbridge_org_retries(ngx_conf_t *cf,
     ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_failures(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_number(ngx_conf_t *cf,
+    ngx_uint_t *number, ngx_int_t max, char *expected);
 static char *ngx_http_eventbridge_org_time(ngx_conf_t *cf,
     ngx_http_eventbridge_org_t *org, void *field);
 static ngx_uint_t ngx_http_eventbridge_org_loopback(ngx_str_t *url);
@@ -105,6 +109,12 @@ static ngx_http_eventbridge_org_line_t  ngx_http_eventbridge_org_lines[] = {
 
     { ngx_string("refresh_margin"), ngx_http_eventbridge_org_time,
       offsetof(ngx_http_eventbridge_org_t, refresh_margin) },
+
+    { ngx_string("breaker_failures"), ngx_http_eventbridge_org_failures,
+      offsetof(ngx_http_eventbridge_org_t, breaker_failures) },
+
+    { ngx_string("breaker_open"), ngx_http_eventbridge_org_time,
+      offsetof(ngx_http_eventbridge_org_t, breaker_open) },
 
     { ngx_string("subscriptions_path"), ngx_http_eventbridge_org_path,
       offsetof(ngx_http_eventbridge_org_t, subscriptions.list) },
@@ -170,6 +180,8 @@ ngx_http_eventbridge_genesys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     org->timeout = NGX_CONF_UNSET_MSEC;
     org->connect_timeout = NGX_CONF_UNSET_MSEC;
     org->refresh_margin = NGX_CONF_UNSET_MSEC;
+    org->breaker_failures = NGX_CONF_UNSET_UINT;
+    org->breaker_open = NGX_CONF_UNSET_MSEC;
 
     save = *cf;
     cf->handler = ngx_http_eventbridge_org_directive;
@@ -458,24 +470,40 @@ static char *
 ngx_http_eventbridge_org_retries(ngx_conf_t *cf,
     ngx_http_eventbridge_org_t *org, void *field)
 {
-    ngx_uint_t *retries = field;
+    return ngx_http_eventbridge_org_number(cf, field, 20,
+                                           "from 0 to 20 is expected");
+}
 
+
+static char *
+ngx_http_eventbridge_org_failures(ngx_conf_t *cf,
+    ngx_http_eventbridge_org_t *org, void *field)
+{
+    return ngx_http_eventbridge_org_number(cf, field, 1000000,
+                                           "from 0 to 1000000 is expected");
+}
+
+
+static char *
+ngx_http_eventbridge_org_number(ngx_conf_t *cf, ngx_uint_t *number,
+    ngx_int_t max, char *expected)
+{
     ngx_int_t   n;
     ngx_str_t  *value;
 
     value = cf->args->elts;
 
-    if (*retries != NGX_CONF_UNSET_UINT) {
+    if (*number != NGX_CONF_UNSET_UINT) {
         return "it is given twice";
     }
 
     n = ngx_atoi(value[1].data, value[1].len);
 
-    if (n == NGX_ERROR || n > 20) {
-        return "from 0 to 20 is expected";
+    if (n == NGX_ERROR || n > max) {
+        return expected;
     }
 
-    *retries = n;
+    *number = n;
 
     return NGX_CONF_OK;
 }
@@ -588,6 +616,8 @@ ngx_http_eventbridge_org_complete(ngx_conf_t *cf,
     ngx_conf_init_msec_value(org->timeout, 30000);
     ngx_conf_init_msec_value(org->connect_timeout, 5000);
     ngx_conf_init_msec_value(org->refresh_margin, 60000);
+    ngx_conf_init_uint_value(org->breaker_failures, 20);
+    ngx_conf_init_msec_value(org->breaker_open, 10000);
 
     org->subscriptions.integration = org->integrations;
 
@@ -724,6 +754,9 @@ ngx_http_eventbridge_org_zone_init(ngx_shm_zone_t *zone, void *data)
     org->token->retry = 0;
     org->token->failures = 0;
     org->token->terminal = 0;
+    org->token->breaker.state = NGX_EB_GENESYS_BREAKER_CLOSED;
+    org->token->breaker.failures = 0;
+    org->token->breaker.era++;
     ngx_shmtx_unlock(&org->shpool->mutex);
 
     return NGX_OK;

@@ -37,6 +37,7 @@ typedef struct {
     ngx_uint_t                terminal;     /* trying again is of no use */
     size_t                    why_len;      /* of the last failure */
     size_t                    len;
+    ngx_eb_genesys_breaker_t  breaker;      /* of the API */
     u_char                    why[NGX_HTTP_EVENTBRIDGE_TOKEN_WHY];
     u_char                    text[NGX_HTTP_EVENTBRIDGE_TOKEN];
 } ngx_http_eventbridge_token_t;
@@ -61,6 +62,8 @@ typedef struct {
     ngx_msec_t                timeout;      /* of an operation */
     ngx_msec_t                connect_timeout;
     ngx_msec_t                refresh_margin;
+    ngx_uint_t                breaker_failures;
+    ngx_msec_t                breaker_open;
     ngx_eb_genesys_sub_api_t      subscriptions;    /* templates of paths */
     ngx_str_t                 retention;
     ngx_str_t                 filters;

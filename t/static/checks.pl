@@ -52,11 +52,18 @@ our %CHECKS = (
     words => \&words,
     sleeps => \&sleeps,
     rules => \&rules,
+    rows => \&rows,
 );
 
 # the rules of delivery: what "nothing is lost" means, by number
 
 our @RULES = (1 .. 19, '19a', 20 .. 26);
+
+# the rows of what others got wrong with Genesys Cloud: retention, and what is
+# common (0.x), subscriptions (1.x), filters (3.x)
+
+our @ROWS = ((map { "0.$_" } 1 .. 15), (map { "1.$_" } 1 .. 5),
+    (map { "3.$_" } 1 .. 9));
 
 ###############################################################################
 
@@ -490,12 +497,26 @@ sub sleeps {
 sub rules {
     my ($tree) = @_;
 
+    return _unnamed($tree, 'rule', @RULES);
+}
+
+# And each row of the defects, as "row 0.12: what it says".
+
+sub rows {
+    my ($tree) = @_;
+
+    return _unnamed($tree, 'row', @ROWS);
+}
+
+sub _unnamed {
+    my ($tree, $what, @numbers) = @_;
+
     my $text = join "\n", map { $tree->{$_} }
         grep { m,^t/(?:[^/]+\.t|unit/.+\.c)$, && $_ ne 't/00_static.t' }
         sort keys %$tree;
 
-    return map { "no test is named after rule $_" }
-        grep { $text !~ /["']rule $_: / } @RULES;
+    return map { "no test is named after $what $_" }
+        grep { $text !~ /["']$what \Q$_\E: / } @numbers;
 }
 
 ###############################################################################
