@@ -21,7 +21,7 @@ use Test::EventBridge;
 use Test::EventBridge::Util qw/ now /;
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(154);
+my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(155);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -369,6 +369,8 @@ $g->option(live => 0);
 my $done = $t->metric('eventbridge_genesys_adjustments_total');
 my $migrated = $t->metric('eventbridge_genesys_migrations_total');
 ok($done && $migrated && $migrated < $done, 'adjustments are counted');
+cmp_ok($t->metric('eventbridge_genesys_adjustment_cost_usd_total'), '>=',
+    150 * 0.0023 * 90 - 0.001, 'and what they cost');
 
 $t->secret($_->{token}, ok_in => qr/mock-\d+\.jsonl/)
     for grep { $_->{token} } $g->token_requests();

@@ -16,10 +16,11 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Test::EventBridge;
+use Test::EventBridge::Util qw/ pause /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 4, log_level => 'info')->plan(64);
+my $t = Test::EventBridge->new(workers => 4, log_level => 'info')->plan(107);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -40,6 +41,7 @@ sub configuration {
     return <<"EOF2";
 http {
     eventbridge_stats_file %%TESTDIR%%/stats;
+    eventbridge_audit_log %%TESTDIR%%/audit.log flush=100ms;
 
     eventbridge_genesys org {
         api_url https://localhost:%%PORT_1%%;
@@ -197,6 +199,7 @@ $g->down();
 ok(wait_for(sub { health()->{status} eq 'degraded' }, 20),
     'down: health is degraded');
 is(get($port, '/health')->status(), 200, 'down: with 200');
+pause(30) if $ENV{EB_FULL};
 $g->up();
 ok(wait_for(sub { health()->{status} eq 'healthy' }, 20),
     'down: and healthy when it is up');
@@ -217,6 +220,23 @@ declared('killed');
 
 ok($t->reload(), 'reload');
 ok(ensured(), 'reload: it is known');
+
+# what was done is audited, but not that there was nothing to do
+
+my @audit = grep { ($_->{declared} // '') eq 'calls' }
+    $t->audit_lines('audit.log');
+my %actions = map { $_->{action} => 1 } @audit;
+ok($actions{$_}, "audited: $_")
+    for qw/ subscription_created subscription_updated /;
+ok(scalar(grep { $_->{status} >= 502 } @audit), 'audited: a failure');
+is_deeply([ grep { $_->{status} < 300 && !$_->{changed} } @audit ], [],
+    'audited: changes and failures only');
+is($audit[0]{organisation}, 'org', 'audited: the organisation');
+ok($audit[0]{id}, 'audited: the id');
+
+my ($org) = @{health()->{organisations}};
+ok($org->{name} eq 'org' && $org->{token} && $org->{answers}
+    && $org->{tokenFailures} == 0, 'the organisation is on health');
 
 # figures
 
@@ -246,5 +266,45 @@ is(post($port, '/v1/events', '{"events":[{"id":"x","source":"s"}]}')->status(),
     429, 'rate: that of the subscription is the default');
 
 $t->stop();
+
+###############################################################################
+
+# what nginx -t says of other declarations
+
+my $good = 'endpoint https://in.example.com/v1/events; sources a;';
+my $real = 'account 123456789012; region us-east-1; suffix s; topics '
+    . 'v2.users.{id}.presence;' =~ s/(v2\S+);/"$1";/r;
+
+for my $case (
+    [ 'sources a;', qr/"eventbridge_genesys_subscription calls": .*endpoint/ ],
+    [ 'endpoint http://in.example.com/; sources a;', qr/endpoint.*https/ ],
+    [ 'endpoint https://; sources a;', qr/endpoint/ ],
+    [ 'endpoint https://in.example.com/;', qr/eventSources/ ],
+    [ "$good retention 0d;", qr/"0d" in "retention".*not zero/ ],
+    [ "$good retention 366d;", qr/retentionPeriodDays.*from 1 to 365/ ],
+    [ "$good retention 30;", qr/"30" in "retention".*days is expected/ ],
+    [ "$good rate 1001r/s;", qr/maxEventsPerSecond.*from 1 to 1000/ ],
+    [ "$good rate 10r/m;", qr{"10r/m" in "rate".*a rate is expected} ],
+    [ "$good check 10ms;", qr/"10ms" in "check".*from 1s to 1d/ ],
+    [ "$good check 10s; check 10s;", qr/"10s" in "check".*given twice/ ],
+    [ "$good nothing 1;", qr/unknown directive "nothing"/ ],
+    [ "$good genesys org;", qr/"org" in "genesys".*given twice/ ],
+    [ "$good account 123456789012;",
+        qr/"account" of .* has no meaning with "api reference"/ ],
+    [ "$good topics a;", qr/"topics" of .* no meaning with "api reference"/ ],
+    [ $real, qr/successful/, 'integrations' ],
+    [ "$real sources a;", qr/"sources" .* no meaning with "api integrations"/,
+        'integrations' ],
+    [ "$real retention 30d;",
+        qr/"retention" .* no meaning with "api integrations"/,
+        'integrations' ])
+{
+    my ($block, $re, $api) = @$case;
+    my ($rc, $out) = $t->test_config(configuration(block => $block,
+        api => $api));
+
+    like($out, $re, $block);
+    is($rc, $re =~ /successful/ ? 0 : 1, "$block exit code");
+}
 
 ###############################################################################

@@ -171,6 +171,50 @@ ngx_http_eventbridge_api_elapsed(ngx_http_eventbridge_api_t *api)
 
 
 void
+ngx_http_eventbridge_api_audit(ngx_http_eventbridge_api_t *api, ngx_int_t rc,
+    ngx_eb_out_t *out)
+{
+    ngx_eb_genesys_answer_t  *answer;
+
+    answer = &api->op.answer;
+
+    ngx_eb_out_lit(out, ",\"action\":");
+
+    if (answer->action.len) {
+        ngx_eb_out_string(out, &answer->action, 64);
+
+    } else {
+        ngx_eb_out_lit(out, "\"failed\"");
+    }
+
+    ngx_eb_out_lit(out, ",\"status\":");
+    ngx_eb_out_int(out, (rc == NGX_OK) ? answer->status
+                                       : NGX_HTTP_INTERNAL_SERVER_ERROR);
+
+    if (answer->api_status) {
+        ngx_eb_out_lit(out, ",\"apiStatus\":");
+        ngx_eb_out_int(out, answer->api_status);
+    }
+
+    if (answer->correlation_id.len) {
+        ngx_eb_out_lit(out, ",\"correlationId\":");
+        ngx_eb_out_string(out, &answer->correlation_id, 128);
+    }
+
+    if (answer->changed) {
+        ngx_eb_out_lit(out, ",\"changed\":true");
+
+    } else {
+        ngx_eb_out_lit(out, ",\"changed\":false");
+    }
+
+    ngx_eb_out_lit(out, ",\"latencyMs\":");
+    ngx_eb_out_int(out, ngx_http_eventbridge_api_elapsed(api));
+    ngx_eb_out_lit(out, "}");
+}
+
+
+void
 ngx_http_eventbridge_api_run(ngx_http_eventbridge_api_t *api,
     void (*done)(ngx_http_eventbridge_api_t *api, void *data, ngx_int_t rc),
     void *data)

@@ -697,7 +697,8 @@ static void
 ngx_http_eventbridge_control_count(ngx_http_eventbridge_action_t *action,
     ngx_eb_genesys_op_t *op)
 {
-    u_char                             buf[256];
+    u_char                             buf[256], *point;
+    ngx_int_t                          cost;
     ngx_str_t                          labels;
     ngx_eb_out_t                       out;
     ngx_eb_stats_cell_t               *cells;
@@ -730,6 +731,21 @@ ngx_http_eventbridge_control_count(ngx_http_eventbridge_action_t *action,
     ngx_eb_stats_add(cells, NGX_EB_STATS_O_ADJUSTMENTS, 1);
     ngx_eb_stats_add(cells, NGX_EB_STATS_O_MIGRATIONS, retention->migrated);
     ngx_eb_stats_add(cells, NGX_EB_STATS_O_ADJUST_MSEC, retention->latency);
+
+    /* its digits after the third one are not counted */
+
+    labels = retention->cost;
+    point = ngx_strlchr(labels.data, labels.data + labels.len, '.');
+
+    if (point) {
+        labels.len = ngx_min(labels.len, (size_t) (point - labels.data) + 4);
+    }
+
+    cost = ngx_atofp(labels.data, labels.len, 3);
+
+    if (cost > 0) {
+        ngx_eb_stats_add(cells, NGX_EB_STATS_O_COST, cost);
+    }
 }
 
 
@@ -747,7 +763,6 @@ ngx_http_eventbridge_control_audit(ngx_http_eventbridge_action_t *action,
     ngx_eb_out_t                     out;
     ngx_eb_audit_t                  *audit;
     ngx_eb_genesys_op_t             *op;
-    ngx_eb_genesys_answer_t         *answer;
     ngx_http_eventbridge_facts_t    *facts;
     ngx_http_eventbridge_control_t  *control;
 
@@ -759,7 +774,6 @@ ngx_http_eventbridge_control_audit(ngx_http_eventbridge_action_t *action,
     }
 
     op = ngx_http_eventbridge_api_op(api);
-    answer = &op->answer;
     facts = ngx_http_eventbridge_api_facts(api);
 
     tp = ngx_timeofday();
@@ -787,16 +801,8 @@ again:
 
     ngx_eb_out_lit(&out, ",\"method\":");
     ngx_eb_out_string(&out, &action->method, 16);
-    ngx_eb_out_lit(&out, ",\"action\":");
 
-    if (answer->action.len) {
-        ngx_eb_out_string(&out, &answer->action, 64);
-
-    } else {
-        ngx_eb_out_lit(&out, "\"failed\"");
-    }
-
-    text = answer->id.len ? answer->id : action->id;
+    text = op->answer.id.len ? op->answer.id : action->id;
 
     if (text.len) {
         ngx_eb_out_lit(&out, ",\"id\":");
@@ -813,30 +819,7 @@ again:
         ngx_eb_out_string(&out, &action->attribute, max);
     }
 
-    ngx_eb_out_lit(&out, ",\"status\":");
-    ngx_eb_out_int(&out, (rc == NGX_OK) ? answer->status
-                                        : NGX_HTTP_INTERNAL_SERVER_ERROR);
-
-    if (answer->api_status) {
-        ngx_eb_out_lit(&out, ",\"apiStatus\":");
-        ngx_eb_out_int(&out, answer->api_status);
-    }
-
-    if (answer->correlation_id.len) {
-        ngx_eb_out_lit(&out, ",\"correlationId\":");
-        ngx_eb_out_string(&out, &answer->correlation_id, 128);
-    }
-
-    if (answer->changed) {
-        ngx_eb_out_lit(&out, ",\"changed\":true");
-
-    } else {
-        ngx_eb_out_lit(&out, ",\"changed\":false");
-    }
-
-    ngx_eb_out_lit(&out, ",\"latencyMs\":");
-    ngx_eb_out_int(&out, ngx_http_eventbridge_api_elapsed(api));
-    ngx_eb_out_lit(&out, "}");
+    ngx_http_eventbridge_api_audit(api, rc, &out);
 
     /* escapes may be six times as long as what they stand for */
 

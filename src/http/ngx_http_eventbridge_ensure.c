@@ -40,7 +40,9 @@ static void ngx_http_eventbridge_ensure_start(
     ngx_http_eventbridge_ensure_t *e);
 static void ngx_http_eventbridge_ensure_done(ngx_http_eventbridge_api_t *api,
     void *data, ngx_int_t rc);
-static void ngx_http_eventbridge_ensure_failed(
+static void ngx_http_eventbridge_ensure_audit(ngx_http_eventbridge_ensure_t *e,
+    ngx_http_eventbridge_api_t *api, ngx_int_t rc);
+static ngx_uint_t ngx_http_eventbridge_ensure_failed(
     ngx_http_eventbridge_ensure_t *e, ngx_eb_genesys_answer_t *answer);
 
 
@@ -242,7 +244,11 @@ ngx_http_eventbridge_ensure_done(ngx_http_eventbridge_api_t *api, void *data,
     e->api = NULL;
 
     if (rc != NGX_OK || op->answer.status >= NGX_HTTP_SPECIAL_RESPONSE) {
-        ngx_http_eventbridge_ensure_failed(e, &op->answer);
+
+        if (ngx_http_eventbridge_ensure_failed(e, &op->answer)) {
+            ngx_http_eventbridge_ensure_audit(e, api, rc);
+        }
+
         ngx_eb_lease_release(e->emcf->lock, &sub->lease);
         return;
     }
@@ -280,6 +286,10 @@ ngx_http_eventbridge_ensure_done(ngx_http_eventbridge_api_t *api, void *data,
 
     ngx_eb_lease_release(e->emcf->lock, &sub->lease);
 
+    if (found->created || found->drift) {
+        ngx_http_eventbridge_ensure_audit(e, api, rc);
+    }
+
     if (found->created) {
         ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                       "eventbridge: subscription \"%V\" was created, its id "
@@ -299,13 +309,64 @@ ngx_http_eventbridge_ensure_done(ngx_http_eventbridge_api_t *api, void *data,
 }
 
 
+/* checks that found all as it should be are not told of */
+
 static void
+ngx_http_eventbridge_ensure_audit(ngx_http_eventbridge_ensure_t *e,
+    ngx_http_eventbridge_api_t *api, ngx_int_t rc)
+{
+    u_char                                line[1024];
+    ngx_str_t                             text;
+    ngx_time_t                           *tp;
+    ngx_eb_out_t                          out;
+    ngx_eb_audit_t                       *audit;
+    ngx_eb_genesys_op_t                  *op;
+    ngx_http_eventbridge_subscription_t  *sub;
+
+    sub = e->sub;
+    audit = sub->conf->audit;
+
+    if (audit == NULL || audit == NGX_CONF_UNSET_PTR) {
+        return;
+    }
+
+    op = ngx_http_eventbridge_api_op(api);
+    tp = ngx_timeofday();
+
+    ngx_eb_out_init(&out, line, sizeof(line));
+
+    ngx_eb_out_lit(&out, "{\"timestamp\":");
+    ngx_eb_out_time(&out, (int64_t) tp->sec * 1000 + tp->msec);
+    ngx_eb_out_lit(&out, ",\"organisation\":");
+    ngx_eb_out_string(&out, &sub->org->name, 64);
+    ngx_eb_out_lit(&out, ",\"declared\":");
+    ngx_eb_out_string(&out, &sub->settings.name, 64);
+
+    text = op->answer.id.len ? op->answer.id : e->id;
+
+    if (text.len) {
+        ngx_eb_out_lit(&out, ",\"id\":");
+        ngx_eb_out_string(&out, &text, 64);
+    }
+
+    ngx_http_eventbridge_api_audit(api, rc, &out);
+
+    text.data = line;
+    text.len = out.pos - line;
+
+    ngx_eb_audit_text(audit, &text);
+}
+
+
+/* whether this is told: until another failure, or the end of them, once */
+
+static ngx_uint_t
 ngx_http_eventbridge_ensure_failed(ngx_http_eventbridge_ensure_t *e,
     ngx_eb_genesys_answer_t *answer)
 {
     size_t                                   len;
     uint64_t                                 wait;
-    ngx_uint_t                               first;
+    ngx_uint_t                               first, what;
     ngx_http_eventbridge_subscription_t     *sub;
     ngx_http_eventbridge_subscription_sh_t  *state;
 
@@ -316,7 +377,9 @@ ngx_http_eventbridge_ensure_failed(ngx_http_eventbridge_ensure_t *e,
 
     ngx_shmtx_lock(&sub->shpool->mutex);
 
-    first = (state->failures == 0);
+    what = answer->status * 1000 + answer->api_status;
+    first = (state->failures == 0 || state->answer != what);
+    state->answer = what;
 
     wait = (uint64_t) NGX_HTTP_EVENTBRIDGE_ENSURE_BASE
            << ngx_min(state->failures, 10);
@@ -335,8 +398,6 @@ ngx_http_eventbridge_ensure_failed(ngx_http_eventbridge_ensure_t *e,
 
     ngx_shmtx_unlock(&sub->shpool->mutex);
 
-    /* until it is there again this is said once */
-
     if (first) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "eventbridge: subscription \"%V\" cannot be ensured, "
@@ -344,6 +405,8 @@ ngx_http_eventbridge_ensure_failed(ngx_http_eventbridge_ensure_t *e,
                       &sub->settings.name, wait, answer->status, len,
                       answer->body.data);
     }
+
+    return first;
 }
 
 

@@ -24,6 +24,8 @@ static ngx_int_t ngx_http_eventbridge_figure_labels(ngx_pool_t *pool,
     const char *label, ngx_str_t *value, ngx_str_t *labels);
 static double ngx_http_eventbridge_org_figure(ngx_http_eventbridge_org_t *org,
     ngx_uint_t i);
+static ngx_uint_t ngx_http_eventbridge_organisations_health(
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out);
 static double ngx_http_eventbridge_subscription_figure(
     ngx_http_eventbridge_subscription_t *sub, ngx_uint_t i);
 
@@ -241,6 +243,61 @@ ngx_http_eventbridge_subscription_figure(
 }
 
 
+/*
+ * One that has no token is well as long as none was wanted: a token is got by
+ * the first who needs it.
+ */
+
+static ngx_uint_t
+ngx_http_eventbridge_organisations_health(
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out)
+{
+    uint64_t                       now;
+    ngx_uint_t                     i, bad, token, failures, open;
+    struct timespec                ts;
+    ngx_http_eventbridge_org_t   **orgs;
+    ngx_http_eventbridge_token_t  *t;
+
+    if (emcf->organisations.nelts == 0) {
+        return 0;
+    }
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    now = (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+    orgs = emcf->organisations.elts;
+    bad = 0;
+
+    ngx_eb_out_lit(out, ",\"organisations\":[");
+
+    for (i = 0; i < emcf->organisations.nelts; i++) {
+        t = orgs[i]->token;
+
+        ngx_shmtx_lock(&orgs[i]->shpool->mutex);
+        token = (t->expires > now);
+        failures = t->failures;
+        open = (t->breaker.state != NGX_EB_GENESYS_BREAKER_CLOSED);
+        ngx_shmtx_unlock(&orgs[i]->shpool->mutex);
+
+        bad |= (!token && failures) || open;
+
+        ngx_eb_out_raw(out, ",", i ? 1 : 0);
+        ngx_eb_out_lit(out, "{\"name\":");
+        ngx_eb_out_string(out, &orgs[i]->name, 64);
+        ngx_eb_out_lit(out, ",\"token\":");
+        ngx_eb_out_raw(out, token ? "true" : "false", token ? 4 : 5);
+        ngx_eb_out_lit(out, ",\"tokenFailures\":");
+        ngx_eb_out_int(out, failures);
+        ngx_eb_out_lit(out, ",\"answers\":");
+        ngx_eb_out_raw(out, open ? "false}" : "true}", open ? 6 : 5);
+    }
+
+    ngx_eb_out_lit(out, "]");
+
+    return bad;
+}
+
+
 ngx_uint_t
 ngx_http_eventbridge_genesys_health(ngx_http_eventbridge_main_conf_t *emcf,
     ngx_eb_out_t *out)
@@ -250,12 +307,13 @@ ngx_http_eventbridge_genesys_health(ngx_http_eventbridge_main_conf_t *emcf,
     ngx_http_eventbridge_subscription_t    **subs;
     ngx_http_eventbridge_subscription_sh_t   state;
 
+    bad = ngx_http_eventbridge_organisations_health(emcf, out);
+
     if (emcf->subscriptions.nelts == 0) {
-        return 0;
+        return bad;
     }
 
     subs = emcf->subscriptions.elts;
-    bad = 0;
 
     ngx_eb_out_lit(out, ",\"subscriptions\":[");
 

@@ -105,6 +105,8 @@ typedef struct {
     ngx_uint_t                exists;
     ngx_uint_t                active;
     ngx_uint_t                failures;     /* since it was fine */
+    ngx_uint_t                answer;       /* status and API's status of the
+                                               last failure */
     uint64_t                  created;      /* figures */
     uint64_t                  drifted;
     uint64_t                  failed;
@@ -126,6 +128,7 @@ typedef struct {
     ngx_http_eventbridge_org_t  *org;
     ngx_msec_t                check;
     ngx_str_t                 lease;
+    ngx_http_eventbridge_loc_conf_t  *conf;     /* of http: its audit log */
     u_char                   *file;
     ngx_uint_t                line;
 
@@ -280,6 +283,10 @@ ngx_http_eventbridge_facts_t *ngx_http_eventbridge_api_facts(
     ngx_http_eventbridge_api_t *api);
 ngx_msec_t ngx_http_eventbridge_api_elapsed(ngx_http_eventbridge_api_t *api);
 
+/* the end of an audit line, from what was done; rc is that of done() */
+void ngx_http_eventbridge_api_audit(ngx_http_eventbridge_api_t *api,
+    ngx_int_t rc, ngx_eb_out_t *out);
+
 /* one that was not run */
 void ngx_http_eventbridge_api_destroy(ngx_http_eventbridge_api_t *api);
 
@@ -316,6 +323,7 @@ ngx_uint_t ngx_http_eventbridge_subscription_look(
 
 /* name, id and status of a subscription, escaped, and a time */
 #define NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_HEALTH  (6 * (256 + 128 + 32) + 256)
+#define NGX_HTTP_EVENTBRIDGE_ORGANISATION_HEALTH  (6 * 64 + 128)
 
 ngx_uint_t ngx_http_eventbridge_genesys_nextras(
     ngx_http_eventbridge_main_conf_t *emcf);

@@ -404,7 +404,9 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
     size = 128 + emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH
            + NGX_HTTP_EVENTBRIDGE_MAX_DOWN * NGX_HTTP_EVENTBRIDGE_DOWN_HEALTH
            + (emcf->subscriptions.nelts + 1)
-             * NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_HEALTH;
+             * NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_HEALTH
+           + emcf->organisations.nelts
+             * NGX_HTTP_EVENTBRIDGE_ORGANISATION_HEALTH;
 
     buf = ngx_pnalloc(r->pool, size + 64);
     if (buf == NULL) {

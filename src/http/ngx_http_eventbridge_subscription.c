@@ -22,6 +22,8 @@ static char *ngx_http_eventbridge_subscription_number(ngx_conf_t *cf,
     ngx_uint_t *field, const char *unit);
 static char *ngx_http_eventbridge_subscription_complete(ngx_conf_t *cf,
     ngx_http_eventbridge_subscription_t *sub);
+static ngx_int_t ngx_http_eventbridge_subscription_strange(ngx_conf_t *cf,
+    ngx_http_eventbridge_subscription_t *sub);
 static ngx_int_t ngx_http_eventbridge_subscription_zone(ngx_conf_t *cf,
     ngx_http_eventbridge_subscription_t *sub);
 static ngx_int_t ngx_http_eventbridge_subscription_zone_init(
@@ -73,6 +75,8 @@ ngx_http_eventbridge_subscription(ngx_conf_t *cf, ngx_command_t *cmd,
     sub->check = NGX_CONF_UNSET_MSEC;
     sub->file = cf->conf_file->file.name.data;
     sub->line = cf->conf_file->line;
+    sub->conf = ngx_http_conf_get_module_loc_conf(cf,
+                                                  ngx_http_eventbridge_module);
 
     save = *cf;
     cf->handler = ngx_http_eventbridge_subscription_line;
@@ -310,6 +314,10 @@ ngx_http_eventbridge_subscription_setup(ngx_conf_t *cf,
 
         sub->settings.integration = sub->org->integrations;
 
+        if (ngx_http_eventbridge_subscription_strange(cf, sub) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         if (sub->settings.retention == 0 && !sub->settings.integration) {
             sub->settings.retention = 30;
         }
@@ -337,6 +345,46 @@ ngx_http_eventbridge_subscription_setup(ngx_conf_t *cf,
         if (ngx_process != NGX_PROCESS_SIGNALLER
             && ngx_http_eventbridge_subscription_zone(cf, sub) != NGX_OK)
         {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* a line that the organisation's kind of API knows nothing of */
+
+static ngx_int_t
+ngx_http_eventbridge_subscription_strange(ngx_conf_t *cf,
+    ngx_http_eventbridge_subscription_t *sub)
+{
+    ngx_uint_t                  i;
+    ngx_eb_genesys_settings_t  *s = &sub->settings;
+
+    struct {
+        const char              *name;
+        ngx_uint_t               given;
+        ngx_uint_t               integration;
+    } lines[] = {
+        { "endpoint", s->endpoint.len, 0 },
+        { "sources", s->sources.nelts, 0 },
+        { "retention", s->retention, 0 },
+        { "account", s->account.len, 1 },
+        { "region", s->region.len, 1 },
+        { "suffix", s->suffix.len, 1 },
+        { "topics", s->topics.nelts, 1 }
+    };
+
+    for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        if (lines[i].given && lines[i].integration != s->integration) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "\"%s\" of \"eventbridge_genesys_subscription "
+                          "%V\" in %s:%ui has no meaning with \"api %s\" of "
+                          "organisation \"%V\"",
+                          lines[i].name, &s->name, sub->file, sub->line,
+                          s->integration ? "integrations" : "reference",
+                          &sub->organisation);
             return NGX_ERROR;
         }
     }

@@ -42,7 +42,7 @@ typedef struct {
     ngx_uint_t                      cell;
     const char                     *label;      /* in addition, or NULL */
     const ngx_eb_stats_histogram_t *histogram;
-    ngx_uint_t                      msec;       /* printed as seconds */
+    ngx_uint_t                      msec;       /* 1/1000 of what is printed */
 } ngx_eb_stats_metric_t;
 
 
@@ -335,6 +335,9 @@ static const ngx_eb_stats_metric_t  ngx_eb_stats_metrics[] = {
     { "eventbridge_genesys_adjustment_seconds_total", "counter",
       "Time that changes of retention policies took.",
       NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_ADJUST_MSEC, NULL, NULL, 1 },
+    { "eventbridge_genesys_adjustment_cost_usd_total", "counter",
+      "Estimated cost of the storage that changed retention policies ask for.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_COST, NULL, NULL, 1 },
 
     { "eventbridge_audit_lines_total", "counter",
       "Lines written to audit logs.",

@@ -137,6 +137,7 @@ enum {                          /* NGX_EB_STATS_ORGANISATION */
     NGX_EB_STATS_O_ADJUSTMENTS = 0,     /* of retention policies */
     NGX_EB_STATS_O_MIGRATIONS,          /* those that are over */
     NGX_EB_STATS_O_ADJUST_MSEC,         /* sum of their latencies */
+    NGX_EB_STATS_O_COST,                /* of all: 1/1000 USD */
     NGX_EB_STATS_O_END
 };
 
