@@ -169,7 +169,7 @@ ngx_eb_genesys_op_refused_for(ngx_eb_genesys_op_t *op,
                                            NGX_EB_GENESYS_MAX_WAIT)
                                  : NGX_EB_GENESYS_WAIT;
 
-    } else if (reply->wait && (reply->held || reply->status >= 500)) {
+    } else if (reply->held) {
         op->answer.retry_after = ngx_min(reply->wait, NGX_EB_GENESYS_MAX_WAIT);
     }
 
