@@ -32,6 +32,9 @@ my $t = Test::EventBridge->new();
 my $root = "$FindBin::Bin/..";
 my $dir = $t->testdir();
 
+# of any method of eventbridge_auth
+my $secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+
 my @blocks;
 
 for my $file (sort glob "$root/conf.examples/*.conf") {
@@ -203,7 +206,7 @@ sub place {
 
     if ($path =~ m,^/etc/, && !-e $file) {
         open my $fh, '>', $file or die "open $file: $!\n";
-        print $fh "sender:secret\n" if $path =~ m,/(?:keys|secrets)\b,;
+        print $fh "sender:$secret\n" if $path =~ m,/(?:keys|secrets|aws)\b,;
         print $fh "secret\n" if $path =~ m,[-.]secret$,;
         close $fh;
         chmod 0640, $file;

@@ -347,11 +347,7 @@ for my $case ([ 'http://127.0.0.1:1/', 0 ], [ 'http://192.0.2.1/', 1 ],
 
 sub secrets {
     my ($name, $text) = @_;
-
-    my $file = $t->write_file("$name.new", "$text\n", 0640);
-
-    chown 0, (getpwnam('nobody'))[3], $file if $> == 0;
-    rename $file, "$dir/$name" or die "rename: $!\n";
+    $t->secret_file($name, "$text\n");
 }
 
 sub policy {

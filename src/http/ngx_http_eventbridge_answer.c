@@ -17,6 +17,9 @@
 #define NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE  1024
 
 
+static ngx_int_t ngx_http_eventbridge_refusal(ngx_http_request_t *r,
+    ngx_uint_t status, const char *member, const char *error,
+    const char *message, ngx_int_t offset, ngx_str_t *type);
 static void ngx_http_eventbridge_log_refusal(ngx_http_request_t *r,
     ngx_uint_t status, const char *message, ngx_int_t offset);
 static ngx_uint_t ngx_http_eventbridge_status(ngx_http_eventbridge_job_t *job);
@@ -29,7 +32,8 @@ static void ngx_http_eventbridge_answer_destinations(
 static ngx_uint_t ngx_http_eventbridge_answer_retry(
     ngx_http_eventbridge_job_t *job);
 static ngx_int_t ngx_http_eventbridge_finish(ngx_http_request_t *r,
-    ngx_uint_t status, ngx_uint_t retry_after, ngx_str_t *body);
+    ngx_uint_t status, ngx_uint_t retry_after, ngx_str_t *type,
+    ngx_str_t *body);
 static ngx_str_t *ngx_http_eventbridge_error_text(ngx_http_request_t *r);
 static void ngx_http_eventbridge_count(ngx_http_request_t *r,
     ngx_uint_t status);
@@ -39,13 +43,35 @@ static ngx_str_t  ngx_http_eventbridge_json_type =
     ngx_string("application/json");
 static ngx_str_t  ngx_http_eventbridge_problem_type =
     ngx_string("application/problem+json");
+static ngx_str_t  ngx_http_eventbridge_aws_type =
+    ngx_string("application/x-amz-json-1.1");
 
 
-/* an answer that comes before any event was looked at; a status or NGX_* */
+/* answers that come before any event was looked at; a status or NGX_* */
 
 ngx_int_t
 ngx_http_eventbridge_refuse_request(ngx_http_request_t *r, ngx_uint_t status,
     const char *error, const char *message, ngx_int_t offset)
+{
+    return ngx_http_eventbridge_refusal(r, status, "error", error, message,
+                                        offset,
+                                        &ngx_http_eventbridge_json_type);
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_refuse_aws(ngx_http_request_t *r, ngx_uint_t status,
+    const char *type, const char *message)
+{
+    return ngx_http_eventbridge_refusal(r, status, "__type", type, message,
+                                        -1, &ngx_http_eventbridge_aws_type);
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_refusal(ngx_http_request_t *r, ngx_uint_t status,
+    const char *member, const char *error, const char *message,
+    ngx_int_t offset, ngx_str_t *type)
 {
     u_char                      *buf;
     ngx_str_t                    s, body;
@@ -62,7 +88,9 @@ ngx_http_eventbridge_refuse_request(ngx_http_request_t *r, ngx_uint_t status,
 
     ngx_eb_out_init(&out, buf, NGX_HTTP_EVENTBRIDGE_ANSWER_SIZE);
 
-    ngx_eb_out_lit(&out, "{\"error\":\"");
+    ngx_eb_out_lit(&out, "{\"");
+    ngx_eb_out_raw(&out, member, ngx_strlen(member));
+    ngx_eb_out_lit(&out, "\":\"");
     ngx_eb_out_raw(&out, error, ngx_strlen(error));
     ngx_eb_out_lit(&out, "\",\"message\":");
 
@@ -90,7 +118,7 @@ ngx_http_eventbridge_refuse_request(ngx_http_request_t *r, ngx_uint_t status,
     retry = (status == NGX_HTTP_SERVICE_UNAVAILABLE) ? 1 + ngx_random() % 5
                                                      : 0;
 
-    return ngx_http_eventbridge_finish(r, status, retry, &body);
+    return ngx_http_eventbridge_finish(r, status, retry, type, &body);
 }
 
 
@@ -156,7 +184,9 @@ ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job)
                                          : "some events match no route", -1);
     }
 
-    rc = buf ? ngx_http_eventbridge_finish(r, status, retry, &body)
+    rc = buf ? ngx_http_eventbridge_finish(r, status, retry,
+                                           &ngx_http_eventbridge_json_type,
+                                           &body)
              : NGX_HTTP_INTERNAL_SERVER_ERROR;
 
     ngx_http_finalize_request(r, rc);
@@ -389,7 +419,7 @@ ngx_http_eventbridge_answer_retry(ngx_http_eventbridge_job_t *job)
 
 static ngx_int_t
 ngx_http_eventbridge_finish(ngx_http_request_t *r, ngx_uint_t status,
-    ngx_uint_t retry_after, ngx_str_t *body)
+    ngx_uint_t retry_after, ngx_str_t *type, ngx_str_t *body)
 {
     ngx_str_t                    value;
     ngx_http_eventbridge_ctx_t  *ctx;
@@ -421,8 +451,7 @@ ngx_http_eventbridge_finish(ngx_http_request_t *r, ngx_uint_t status,
         }
     }
 
-    return ngx_http_eventbridge_respond(r, status,
-                                        &ngx_http_eventbridge_json_type, body);
+    return ngx_http_eventbridge_respond(r, status, type, body);
 }
 
 

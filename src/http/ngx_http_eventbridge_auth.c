@@ -65,7 +65,10 @@ ngx_http_eventbridge_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     if (method == NULL) {
         return ngx_http_eventbridge_refuse(cf, &value[1],
                                            "\"key\", \"basic\", \"bearer\", "
-                                           "\"hmac\" or \"off\" is expected");
+                                           "\"hmac\", "
+                                           "\"standard_webhooks\", "
+                                           "\"github\", \"sigv4\" or "
+                                           "\"off\" is expected");
     }
 
     if (elcf->auth == NGX_CONF_UNSET_PTR) {
@@ -114,8 +117,9 @@ ngx_http_eventbridge_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             && lines[i]->method != method)
         {
             return ngx_http_eventbridge_refuse(cf, &value[1],
-                                               "\"basic\" and \"bearer\" "
-                                               "exclude each other");
+                                               "\"basic\", \"bearer\" and "
+                                               "\"sigv4\" exclude each "
+                                               "other");
         }
     }
 
@@ -465,6 +469,10 @@ ngx_http_eventbridge_auth_check(ngx_http_request_t *r,
 
         rc = ngx_http_eventbridge_auth_lines(r, auths, m, body, &sender);
 
+        if (rc == NGX_HTTP_EVENTBRIDGE_AUTH_ERROR) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
         if (rc != NGX_HTTP_EVENTBRIDGE_AUTH_OK) {
 
             if (failed == NULL || m->challenge) {
@@ -477,7 +485,8 @@ ngx_http_eventbridge_auth_check(ngx_http_request_t *r,
 
         /* the method that is configured first says who it is */
 
-        if ((ctx->sender.len == 0 || m == lines[0]->method)
+        if (sender
+            && (ctx->sender.len == 0 || m == lines[0]->method)
             && ngx_http_eventbridge_auth_sender(r, ctx, sender) != NGX_OK)
         {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -490,6 +499,7 @@ ngx_http_eventbridge_auth_check(ngx_http_request_t *r,
 
     ngx_str_null(&ctx->sender);
     ctx->unauthorized = 1;
+    ctx->auth_failure = why;
 
     ngx_http_eventbridge_auth_log(r, failed, why);
 
@@ -615,6 +625,7 @@ ngx_http_eventbridge_auth_log(ngx_http_request_t *r,
         "no credentials",
         "repeated credentials",
         "malformed credentials",
+        "expired credentials",
         "wrong credentials"
     };
 
@@ -650,6 +661,27 @@ ngx_http_eventbridge_auth_log(ngx_http_request_t *r,
 
     last = ngx_time();
     more = 0;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_auth_refuse(ngx_http_request_t *r)
+{
+    ngx_str_t                    target;
+    ngx_http_eventbridge_ctx_t  *ctx;
+
+    static ngx_str_t  name = ngx_string("X-Amz-Target");
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_eventbridge_module);
+
+    if (ctx && ngx_http_eventbridge_auth_header(r, &name, &target)) {
+        return ngx_http_eventbridge_auth_sigv4_refuse(r, ctx->auth_failure);
+    }
+
+    return ngx_http_eventbridge_refuse_request(r, NGX_HTTP_UNAUTHORIZED,
+                                  "unauthorized",
+                                  "the request is not signed as it should be",
+                                  -1);
 }
 
 

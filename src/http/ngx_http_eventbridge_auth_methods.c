@@ -17,8 +17,6 @@ static char *ngx_http_eventbridge_auth_header_name(ngx_conf_t *cf,
     ngx_str_t *parameter, ngx_str_t *name);
 static char *ngx_http_eventbridge_auth_parse_key(ngx_conf_t *cf,
     ngx_http_eventbridge_auth_line_t *line);
-static char *ngx_http_eventbridge_auth_parse_file(ngx_conf_t *cf,
-    ngx_http_eventbridge_auth_line_t *line);
 static char *ngx_http_eventbridge_auth_parse_hmac(ngx_conf_t *cf,
     ngx_http_eventbridge_auth_line_t *line);
 static char *ngx_http_eventbridge_auth_parse_option(ngx_conf_t *cf,
@@ -34,14 +32,11 @@ static ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_basic(
 static ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_bearer(
     ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
     ngx_str_t *body, ngx_str_t **sender);
-static ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_hmac(
-    ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
-    ngx_str_t *body, ngx_str_t **sender);
-static ngx_uint_t ngx_http_eventbridge_auth_signatures(
-    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *value,
-    u_char *signatures, ngx_uint_t n);
+static ngx_uint_t ngx_http_eventbridge_auth_add(
+    ngx_http_eventbridge_signature_t *format, ngx_str_t *value,
+    u_char *signatures, ngx_uint_t n, ngx_uint_t max);
 static ngx_int_t ngx_http_eventbridge_auth_decode(
-    ngx_http_eventbridge_auth_line_t *line, u_char *text, size_t len,
+    ngx_http_eventbridge_signature_t *format, u_char *text, size_t len,
     u_char *signature);
 
 
@@ -51,21 +46,36 @@ ngx_http_eventbridge_method_t  ngx_http_eventbridge_methods[] = {
 
     { ngx_string("key"), NGX_EB_SECRETS_SECRET,
       ngx_http_eventbridge_auth_parse_key,
-      ngx_http_eventbridge_auth_key, NULL, 0 },
+      ngx_http_eventbridge_auth_key, NULL, 0, NULL },
 
     { ngx_string("basic"), NGX_EB_SECRETS_PAIR,
       ngx_http_eventbridge_auth_parse_file,
-      ngx_http_eventbridge_auth_basic, "Basic realm=\"eventbridge\"", 0 },
+      ngx_http_eventbridge_auth_basic, "Basic realm=\"eventbridge\"", 0,
+      NULL },
 
     { ngx_string("bearer"), NGX_EB_SECRETS_SECRET,
       ngx_http_eventbridge_auth_parse_file,
-      ngx_http_eventbridge_auth_bearer, "Bearer", 0 },
+      ngx_http_eventbridge_auth_bearer, "Bearer", 0, NULL },
 
     { ngx_string("hmac"), NGX_EB_SECRETS_KEY,
       ngx_http_eventbridge_auth_parse_hmac,
-      ngx_http_eventbridge_auth_hmac, NULL, 1 },
+      ngx_http_eventbridge_auth_hmac, NULL, 1, NULL },
 
-    { ngx_null_string, 0, NULL, NULL, NULL, 0 }
+    { ngx_string("standard_webhooks"), NGX_EB_SECRETS_WEBHOOK,
+      ngx_http_eventbridge_auth_parse_webhooks,
+      ngx_http_eventbridge_auth_webhooks, NULL, 1,
+      ngx_http_eventbridge_auth_webhooks_event },
+
+    { ngx_string("github"), NGX_EB_SECRETS_KEY,
+      ngx_http_eventbridge_auth_parse_github,
+      ngx_http_eventbridge_auth_hmac, NULL, 1,
+      ngx_http_eventbridge_auth_github_event },
+
+    { ngx_string("sigv4"), NGX_EB_SECRETS_KEY,
+      ngx_http_eventbridge_auth_parse_file,
+      ngx_http_eventbridge_auth_sigv4, "AWS4-HMAC-SHA256", 1, NULL },
+
+    { ngx_null_string, 0, NULL, NULL, NULL, 0, NULL }
 };
 
 
@@ -123,10 +133,8 @@ ngx_http_eventbridge_auth_parse_key(ngx_conf_t *cf,
 }
 
 
-/* basic|bearer FILE */
-
-static char *
-ngx_http_eventbridge_auth_parse_file(ngx_conf_t *cf,
+char *
+ngx_http_eventbridge_auth_parse_named(ngx_conf_t *cf,
     ngx_http_eventbridge_auth_line_t *line)
 {
     ngx_str_t  *value;
@@ -138,13 +146,27 @@ ngx_http_eventbridge_auth_parse_file(ngx_conf_t *cf,
                                            "a file is expected");
     }
 
+    line->path = value[2];
+
+    return ngx_http_eventbridge_once(cf, 3);
+}
+
+
+/* basic|bearer|sigv4 FILE */
+
+char *
+ngx_http_eventbridge_auth_parse_file(ngx_conf_t *cf,
+    ngx_http_eventbridge_auth_line_t *line)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
     if (cf->args->nelts > 3) {
         return ngx_http_eventbridge_refuse(cf, &value[3], NULL);
     }
 
-    line->path = value[2];
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_auth_parse_named(cf, line);
 }
 
 
@@ -158,20 +180,13 @@ ngx_http_eventbridge_auth_parse_hmac(ngx_conf_t *cf,
     ngx_str_t   *value;
     ngx_uint_t   i;
 
-    value = cf->args->elts;
-
-    if (cf->args->nelts < 3) {
-        return ngx_http_eventbridge_refuse(cf, &value[1],
-                                           "a file is expected");
-    }
-
-    rv = ngx_http_eventbridge_once(cf, 3);
+    rv = ngx_http_eventbridge_auth_parse_named(cf, line);
     if (rv != NGX_CONF_OK) {
         return rv;
     }
 
+    value = cf->args->elts;
     line->md = EVP_sha256();
-    line->path = value[2];
 
     for (i = 3; i < cf->args->nelts; i++) {
         rv = ngx_http_eventbridge_auth_parse_option(cf, line, &value[i]);
@@ -296,10 +311,9 @@ ngx_http_eventbridge_auth_next_header(ngx_list_part_t **part, ngx_uint_t *i,
 }
 
 
-static ngx_http_eventbridge_auth_e
-ngx_http_eventbridge_auth_key(ngx_http_request_t *r,
-    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *body,
-    ngx_str_t **sender)
+ngx_uint_t
+ngx_http_eventbridge_auth_header(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value)
 {
     ngx_uint_t        i;
     ngx_list_part_t  *part;
@@ -308,19 +322,39 @@ ngx_http_eventbridge_auth_key(ngx_http_request_t *r,
     part = &r->headers_in.headers.part;
     i = 0;
 
-    h = ngx_http_eventbridge_auth_next_header(&part, &i, &line->header);
+    h = ngx_http_eventbridge_auth_next_header(&part, &i, name);
 
     if (h == NULL) {
+        return 0;
+    }
+
+    *value = h->value;
+
+    return ngx_http_eventbridge_auth_next_header(&part, &i, name) ? 2 : 1;
+}
+
+
+static ngx_http_eventbridge_auth_e
+ngx_http_eventbridge_auth_key(ngx_http_request_t *r,
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *body,
+    ngx_str_t **sender)
+{
+    ngx_str_t   value;
+    ngx_uint_t  n;
+
+    n = ngx_http_eventbridge_auth_header(r, &line->header, &value);
+
+    if (n == 0) {
         return NGX_HTTP_EVENTBRIDGE_AUTH_MISSING;
     }
 
     /* whose key would it be? */
 
-    if (ngx_http_eventbridge_auth_next_header(&part, &i, &line->header)) {
+    if (n > 1) {
         return NGX_HTTP_EVENTBRIDGE_AUTH_REPEATED;
     }
 
-    *sender = ngx_eb_secrets_match(line->secrets, &h->value);
+    *sender = ngx_eb_secrets_match(line->secrets, &value);
 
     return *sender ? NGX_HTTP_EVENTBRIDGE_AUTH_OK
                    : NGX_HTTP_EVENTBRIDGE_AUTH_WRONG;
@@ -406,34 +440,26 @@ ngx_http_eventbridge_auth_bearer(ngx_http_request_t *r,
 }
 
 
-static ngx_http_eventbridge_auth_e
+ngx_http_eventbridge_auth_e
 ngx_http_eventbridge_auth_hmac(ngx_http_request_t *r,
     ngx_http_eventbridge_auth_line_t *line, ngx_str_t *body,
     ngx_str_t **sender)
 {
-    u_char            signatures[NGX_HTTP_EVENTBRIDGE_SIGNATURES
-                                 * EVP_MAX_MD_SIZE];
-    ngx_uint_t        i, n, headers;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    u_char                             signatures[
+                                           NGX_HTTP_EVENTBRIDGE_SIGNATURES
+                                           * EVP_MAX_MD_SIZE];
+    ngx_uint_t                         n, headers;
+    ngx_http_eventbridge_signature_t   format;
 
-    part = &r->headers_in.headers.part;
-    i = 0;
-    n = 0;
-    headers = 0;
+    format.prefix = line->prefix;
+    format.size = EVP_MD_size(line->md);
+    format.base64 = line->base64;
+    format.commas = 1;
 
-    for ( ;; ) {
-        h = ngx_http_eventbridge_auth_next_header(&part, &i, &line->header);
-
-        if (h == NULL) {
-            break;
-        }
-
-        headers++;
-        n = ngx_http_eventbridge_auth_signatures(line, &h->value, signatures,
-                                                 n);
-    }
-
+    n = ngx_http_eventbridge_auth_signatures(r, &line->header, &format,
+                                             signatures,
+                                             NGX_HTTP_EVENTBRIDGE_SIGNATURES,
+                                             &headers);
     if (headers == 0) {
         return NGX_HTTP_EVENTBRIDGE_AUTH_MISSING;
     }
@@ -450,41 +476,68 @@ ngx_http_eventbridge_auth_hmac(ngx_http_request_t *r,
 }
 
 
+ngx_uint_t
+ngx_http_eventbridge_auth_signatures(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_http_eventbridge_signature_t *format, u_char *signatures,
+    ngx_uint_t max, ngx_uint_t *headers)
+{
+    ngx_uint_t        i, n;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    i = 0;
+    n = 0;
+
+    for (*headers = 0; /* void */ ; *headers = 1) {
+        h = ngx_http_eventbridge_auth_next_header(&part, &i, name);
+
+        if (h == NULL) {
+            return n;
+        }
+
+        n = ngx_http_eventbridge_auth_add(format, &h->value, signatures, n,
+                                          max);
+    }
+}
+
+
 /* adds the signatures in value to the n that there are; their new number */
 
 static ngx_uint_t
-ngx_http_eventbridge_auth_signatures(ngx_http_eventbridge_auth_line_t *line,
-    ngx_str_t *value, u_char *signatures, ngx_uint_t n)
+ngx_http_eventbridge_auth_add(ngx_http_eventbridge_signature_t *format,
+    ngx_str_t *value, u_char *signatures, ngx_uint_t n, ngx_uint_t max)
 {
-    u_char  *p, *last, *start;
-    size_t   size, len;
+    u_char     *p, *last, *start;
+    size_t      len;
+    ngx_str_t  *prefix;
 
-    size = EVP_MD_size(line->md);
+    prefix = &format->prefix;
     last = value->data + value->len;
 
     for (p = value->data; p < last; p++) {
 
         start = p;
 
-        while (p < last && *p != ',' && *p != ' ' && *p != '\t') {
+        while (p < last && *p != ' ' && *p != '\t'
+               && (*p != ',' || !format->commas))
+        {
             p++;
         }
 
         len = p - start;
 
-        if (len < line->prefix.len
-            || (line->prefix.len
-                && ngx_strncmp(start, line->prefix.data, line->prefix.len)
-                   != 0))
+        if (len < prefix->len
+            || (prefix->len
+                && ngx_strncmp(start, prefix->data, prefix->len) != 0))
         {
             continue;
         }
 
-        if (n < NGX_HTTP_EVENTBRIDGE_SIGNATURES
-            && ngx_http_eventbridge_auth_decode(line,
-                                                start + line->prefix.len,
-                                                len - line->prefix.len,
-                                                signatures + n * size)
+        if (n < max
+            && ngx_http_eventbridge_auth_decode(format, start + prefix->len,
+                                                len - prefix->len,
+                                                signatures + n * format->size)
                == NGX_OK)
         {
             n++;
@@ -498,7 +551,7 @@ ngx_http_eventbridge_auth_signatures(ngx_http_eventbridge_auth_line_t *line,
 /* NGX_DECLINED: it cannot be a signature */
 
 static ngx_int_t
-ngx_http_eventbridge_auth_decode(ngx_http_eventbridge_auth_line_t *line,
+ngx_http_eventbridge_auth_decode(ngx_http_eventbridge_signature_t *format,
     u_char *text, size_t len, u_char *signature)
 {
     u_char      buf[ngx_base64_decoded_length(
@@ -507,9 +560,9 @@ ngx_http_eventbridge_auth_decode(ngx_http_eventbridge_auth_line_t *line,
     ngx_int_t   n;
     ngx_str_t   in, out;
 
-    size = EVP_MD_size(line->md);
+    size = format->size;
 
-    if (line->base64) {
+    if (format->base64) {
 
         if (len > ngx_base64_encoded_length(size)) {
             return NGX_DECLINED;

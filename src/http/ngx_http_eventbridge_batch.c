@@ -72,6 +72,10 @@ ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
              : ngx_eb_batch_split(&json, job->pool, job->conf->max_events,
                                   &job->batch);
 
+    if (rc == NGX_DECLINED) {
+        rc = ngx_http_eventbridge_event_signed(job, &json);
+    }
+
     if (rc == NGX_BUSY) {
         err->status = NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
         err->error = "too_many_events";

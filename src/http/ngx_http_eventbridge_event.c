@@ -7,7 +7,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_auth.h"
 
 
 static char *ngx_http_eventbridge_event_value(ngx_conf_t *cf,
@@ -133,6 +133,39 @@ ngx_http_eventbridge_event_batch(ngx_http_eventbridge_job_t *job,
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_eventbridge_event_signed(ngx_http_eventbridge_job_t *job,
+    ngx_eb_json_t *json)
+{
+    ngx_uint_t                          i;
+    ngx_http_eventbridge_auths_t       *auths;
+    ngx_http_eventbridge_auth_line_t  **lines;
+
+    auths = job->conf->auth;
+
+    if (auths == NULL || auths->off) {
+        return NGX_DECLINED;
+    }
+
+    lines = auths->lines.elts;
+
+    for (i = 0; i < auths->lines.nelts; i++) {
+
+        if (lines[i]->method->event == NULL) {
+            continue;
+        }
+
+        if (ngx_eb_batch_whole(json, job->pool, &job->batch) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return lines[i]->method->event(job, json, job->batch.events);
+    }
+
+    return NGX_DECLINED;
 }
 
 

@@ -494,16 +494,14 @@ ngx_http_eventbridge_explain_event(ngx_http_eventbridge_explain_t *e,
     ngx_eb_event_t              *event;
     ngx_http_eventbridge_job_t  *job;
 
-    static const char  *kinds[] = { "bare", "envelope", "wrapped" };
+    static const char  *kinds[] = { "bare", "envelope", "wrapped", "body" };
 
     job = e->job;
     event = &job->batch.events[i];
 
     ngx_eb_out_lit(&e->out, "{\"index\":");
     ngx_eb_out_int(&e->out, i);
-    ngx_http_eventbridge_explain_text(e, ",\"kind\":",
-                                      job->conf->event ? "body"
-                                                       : kinds[event->kind]);
+    ngx_http_eventbridge_explain_text(e, ",\"kind\":", kinds[event->kind]);
     ngx_http_eventbridge_explain_name(e, ",\"id\":", &event->id);
     ngx_http_eventbridge_explain_name(e, ",\"source\":", &event->source);
     ngx_http_eventbridge_explain_name(e, ",\"type\":", &event->type);

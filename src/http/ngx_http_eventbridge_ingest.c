@@ -252,12 +252,9 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
     rc = ngx_http_eventbridge_auth_body(r, &job->body);
 
     if (rc == NGX_HTTP_UNAUTHORIZED) {
-        err.status = NGX_HTTP_UNAUTHORIZED;
-        err.error = "unauthorized";
-        err.message = "the request is not signed as it should be";
-        err.offset = -1;
-
-        rc = NGX_DECLINED;
+        ngx_http_eventbridge_job_destroy(job);
+        ngx_http_finalize_request(r, ngx_http_eventbridge_auth_refuse(r));
+        return;
     }
 
     if (rc != NGX_OK) {

@@ -459,6 +459,7 @@ struct ngx_http_eventbridge_ctx_s {
                                                JSON */
     unsigned                  replacement_sent:1;
     unsigned                  unauthorized:1;
+    unsigned                  auth_failure:3;   /* why: auth_e */
     unsigned                  forbidden:1;
 };
 
@@ -575,6 +576,10 @@ ngx_int_t ngx_http_eventbridge_error_body(ngx_http_request_t *r,
 ngx_int_t ngx_http_eventbridge_refuse_request(ngx_http_request_t *r,
     ngx_uint_t status, const char *error, const char *message,
     ngx_int_t offset);
+
+/* the same, for clients of AWS: type is the name of an exception */
+ngx_int_t ngx_http_eventbridge_refuse_aws(ngx_http_request_t *r,
+    ngx_uint_t status, const char *type, const char *message);
 
 /* NGX_DECLINED: it is a POST; else 405 was made, for the handler to return */
 ngx_int_t ngx_http_eventbridge_post_only(ngx_http_request_t *r,
@@ -717,6 +722,13 @@ char *ngx_http_eventbridge_event(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /* the whole text is one event.  NGX_OK, NGX_ERROR (no memory) */
 ngx_int_t ngx_http_eventbridge_event_batch(ngx_http_eventbridge_job_t *job,
+    ngx_eb_json_t *json);
+
+/*
+ * The same for a body that is no known shape, where a method of
+ * eventbridge_auth says what its senders call it; NGX_DECLINED: none does.
+ */
+ngx_int_t ngx_http_eventbridge_event_signed(ngx_http_eventbridge_job_t *job,
     ngx_eb_json_t *json);
 
 /* ngx_http_eventbridge_headers.c */

@@ -6,6 +6,7 @@
 
 #include "ngx_eb_outbox_line.h"
 #include "ngx_eb_out.h"
+#include "ngx_eb_webhook.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -14,7 +15,6 @@
 /* a line without its texts */
 #define NGX_EB_OUTBOX_FRAME  256
 
-#define NGX_EB_OUTBOX_WHSEC  "whsec_"
 #define NGX_EB_OUTBOX_SHA    32
 
 
@@ -315,34 +315,22 @@ ngx_eb_outbox_over(ngx_uint_t attempts, ngx_uint_t tries, int64_t created,
 ngx_int_t
 ngx_eb_outbox_key(ngx_str_t *secret, u_char *buf, ngx_str_t *key)
 {
-    ngx_str_t  text;
+    ngx_int_t  rc;
 
-    text = *secret;
-    key->data = buf;
+    rc = ngx_eb_webhook_key(secret, NGX_EB_WEBHOOK_SECRET, buf,
+                            NGX_EB_OUTBOX_KEY, key);
 
-    if (text.len >= sizeof(NGX_EB_OUTBOX_WHSEC) - 1
-        && ngx_memcmp(text.data, NGX_EB_OUTBOX_WHSEC,
-                      sizeof(NGX_EB_OUTBOX_WHSEC) - 1)
-           == 0)
-    {
-        text.data += sizeof(NGX_EB_OUTBOX_WHSEC) - 1;
-        text.len -= sizeof(NGX_EB_OUTBOX_WHSEC) - 1;
-
-        if (ngx_base64_decoded_length(text.len) > NGX_EB_OUTBOX_KEY
-            || ngx_decode_base64(key, &text) != NGX_OK || key->len == 0)
-        {
-            return NGX_ERROR;
-        }
-
-        return NGX_OK;
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
-    if (text.len == 0 || text.len > NGX_EB_OUTBOX_KEY) {
+    if (secret->len == 0 || secret->len > NGX_EB_OUTBOX_KEY) {
         return NGX_ERROR;
     }
 
-    ngx_memcpy(buf, text.data, text.len);
-    key->len = text.len;
+    key->data = buf;
+    key->len = secret->len;
+    ngx_memcpy(buf, secret->data, secret->len);
 
     return NGX_OK;
 }

@@ -7,6 +7,7 @@
 
 
 #include "ngx_eb_secrets.h"
+#include "ngx_eb_webhook.h"
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -21,8 +22,9 @@
 
 typedef struct {
     ngx_str_t                 name;
-    ngx_str_t                 secret;       /* of the form KEY only */
+    ngx_str_t                 secret;       /* of what is kept itself */
     u_char                    digest[NGX_EB_SECRETS_DIGEST];
+    ngx_uint_t                pk;           /* secret is a public key */
 } ngx_eb_secret_t;
 
 
@@ -76,6 +78,11 @@ static ngx_eb_secrets_set_t *ngx_eb_secrets_parse(ngx_eb_secrets_t *s,
     ngx_str_t *text, ngx_log_t *log, ngx_eb_secrets_error_t *error);
 static ngx_eb_secrets_set_t *ngx_eb_secrets_single(ngx_str_t *text,
     ngx_log_t *log, ngx_eb_secrets_error_t *error);
+static ngx_int_t ngx_eb_secrets_entry(ngx_eb_secrets_t *s,
+    ngx_eb_secret_t *entry, ngx_str_t *secret,
+    ngx_eb_secrets_error_t *error);
+static ngx_int_t ngx_eb_secrets_webhook(ngx_eb_secret_t *entry,
+    ngx_str_t *secret, ngx_eb_secrets_error_t *error);
 static ngx_int_t ngx_eb_secrets_line(u_char **pos, u_char *last,
     ngx_str_t *name, ngx_str_t *secret, ngx_eb_secrets_error_t *error);
 static ngx_int_t ngx_eb_secrets_digest(ngx_eb_secrets_t *s, ngx_str_t *name,
@@ -365,7 +372,7 @@ ngx_eb_secrets_parse(ngx_eb_secrets_t *s, ngx_str_t *text, ngx_log_t *log,
          n++)
     {
         size += name.len;
-        size += (s->form == NGX_EB_SECRETS_KEY) ? secret.len : 0;
+        size += (s->form >= NGX_EB_SECRETS_KEY) ? secret.len : 0;
     }
 
     if (rc == NGX_ERROR) {
@@ -402,28 +409,92 @@ ngx_eb_secrets_parse(ngx_eb_secrets_t *s, ngx_str_t *text, ngx_log_t *log,
         entry->name.len = name.len;
         p = ngx_cpymem(p, name.data, name.len);
 
-        if (s->form == NGX_EB_SECRETS_KEY) {
-            entry->secret.data = p;
-            entry->secret.len = secret.len;
-            p = ngx_cpymem(p, secret.data, secret.len);
+        entry->secret.data = p;
 
-        } else if (ngx_eb_secrets_digest(s,
-                                         (s->form == NGX_EB_SECRETS_PAIR)
-                                             ? &name : NULL,
-                                         &secret, entry->digest)
-                   != NGX_OK)
-        {
-            error->line = 0;
-            error->text = "the crypto library failed";
+        if (ngx_eb_secrets_entry(s, entry, &secret, error) != NGX_OK) {
             ngx_eb_secrets_free(set);
-
             return NULL;
         }
 
+        p += entry->secret.len;
         entry++;
     }
 
     return set;
+}
+
+
+/* what is kept itself goes to where entry->secret begins */
+
+static ngx_int_t
+ngx_eb_secrets_entry(ngx_eb_secrets_t *s, ngx_eb_secret_t *entry,
+    ngx_str_t *secret, ngx_eb_secrets_error_t *error)
+{
+    ngx_str_t  *name;
+
+    if (s->form == NGX_EB_SECRETS_KEY) {
+        entry->secret.len = secret->len;
+        ngx_memcpy(entry->secret.data, secret->data, secret->len);
+
+        return NGX_OK;
+    }
+
+    if (s->form == NGX_EB_SECRETS_WEBHOOK) {
+        return ngx_eb_secrets_webhook(entry, secret, error);
+    }
+
+    name = (s->form == NGX_EB_SECRETS_PAIR) ? &entry->name : NULL;
+
+    if (ngx_eb_secrets_digest(s, name, secret, entry->digest) != NGX_OK) {
+        error->line = 0;
+        error->text = "the crypto library failed";
+
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_eb_secrets_webhook(ngx_eb_secret_t *entry, ngx_str_t *secret,
+    ngx_eb_secrets_error_t *error)
+{
+    u_char     *buf;
+    ngx_int_t   rc;
+
+    buf = entry->secret.data;
+
+    rc = ngx_eb_webhook_key(secret, NGX_EB_WEBHOOK_SECRET, buf, secret->len,
+                            &entry->secret);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_eb_webhook_key(secret, NGX_EB_WEBHOOK_PUBLIC, buf,
+                                secret->len, &entry->secret);
+        entry->pk = 1;
+
+        if (rc == NGX_DECLINED) {
+            error->text = "a key begins with neither \"whsec_\" nor "
+                          "\"whpk_\"";
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_OK && entry->secret.len == NGX_EB_WEBHOOK_KEY) {
+            return NGX_OK;
+        }
+
+        error->text = "what is behind \"whpk_\" is no base64 of 32 bytes";
+
+        return NGX_ERROR;
+    }
+
+    error->text = "what is behind \"whsec_\" is no base64";
+
+    return NGX_ERROR;
 }
 
 
@@ -597,7 +668,7 @@ ngx_eb_secrets_match(ngx_eb_secrets_t *s, ngx_str_t *text)
     ngx_uint_t        i, found, mask;
     ngx_eb_secret_t  *entry;
 
-    if (s->form == NGX_EB_SECRETS_KEY
+    if (s->form >= NGX_EB_SECRETS_KEY
         || ngx_eb_secrets_digest(s, NULL, text, digest) != NGX_OK)
     {
         return NULL;
@@ -632,7 +703,7 @@ ngx_eb_secrets_verify(ngx_eb_secrets_t *s, const EVP_MD *md,
     unsigned int      len;
     ngx_eb_secret_t  *entry;
 
-    if (s->form != NGX_EB_SECRETS_KEY) {
+    if (s->form != NGX_EB_SECRETS_KEY && s->form != NGX_EB_SECRETS_WEBHOOK) {
         return NULL;
     }
 
@@ -642,6 +713,12 @@ ngx_eb_secrets_verify(ngx_eb_secrets_t *s, const EVP_MD *md,
 
     for (i = s->set->n; i > 0; i--) {
         entry = &s->set->secrets[i - 1];
+
+        /* what is public would be a secret that everybody knows */
+
+        if (entry->pk) {
+            continue;
+        }
 
         if (HMAC(md, entry->secret.data, (int) entry->secret.len, body,
                  data->len, mac, &len)
@@ -666,6 +743,30 @@ ngx_eb_secrets_verify(ngx_eb_secrets_t *s, const EVP_MD *md,
 }
 
 
+ngx_str_t *
+ngx_eb_secrets_verify_public(ngx_eb_secrets_t *s, ngx_str_t *data,
+    u_char *signatures, ngx_uint_t n)
+{
+    ngx_uint_t        i, j;
+    ngx_eb_secret_t  *entry;
+
+    for (i = 0; i < s->set->n; i++) {
+        entry = &s->set->secrets[i];
+
+        for (j = 0; entry->pk && j < n; j++) {
+            if (ngx_eb_webhook_verify(entry->secret.data, data,
+                                      signatures
+                                      + j * NGX_EB_WEBHOOK_SIGNATURE))
+            {
+                return &entry->name;
+            }
+        }
+    }
+
+    return NULL;
+}
+
+
 /* found: from 1 on, 0 is nothing */
 
 static ngx_str_t *
@@ -686,6 +787,13 @@ ngx_str_t *
 ngx_eb_secrets_key(ngx_eb_secrets_t *s, ngx_uint_t i)
 {
     return (i < s->set->n) ? &s->set->secrets[i].secret : NULL;
+}
+
+
+ngx_str_t *
+ngx_eb_secrets_name(ngx_eb_secrets_t *s, ngx_uint_t i)
+{
+    return (i < s->set->n) ? &s->set->secrets[i].name : NULL;
 }
 
 

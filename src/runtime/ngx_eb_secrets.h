@@ -28,6 +28,9 @@ typedef enum {
     NGX_EB_SECRETS_SECRET = 0,  /* SECRET; a digest of it is kept */
     NGX_EB_SECRETS_PAIR,        /* NAME:SECRET; a digest of it is kept */
     NGX_EB_SECRETS_KEY,         /* SECRET is a key of HMACs, and kept itself */
+    NGX_EB_SECRETS_WEBHOOK,     /* SECRET is a key of Standard Webhooks: whsec_
+                                   for HMACs, whpk_ for Ed25519; it is kept
+                                   decoded */
     NGX_EB_SECRETS_VALUE        /* all of the file is one secret, without a
                                    name, which is kept itself */
 } ngx_eb_secrets_form_e;
@@ -66,11 +69,21 @@ ngx_str_t *ngx_eb_secrets_match(ngx_eb_secrets_t *s, ngx_str_t *text);
 ngx_str_t *ngx_eb_secrets_verify(ngx_eb_secrets_t *s, const EVP_MD *md,
     ngx_str_t *data, u_char *signatures, ngx_uint_t n);
 
+/*
+ * The NAME one of whose public keys has signed data with one of n signatures
+ * of NGX_EB_WEBHOOK_SIGNATURE bytes, or NULL.  Nothing of it is secret.
+ */
+ngx_str_t *ngx_eb_secrets_verify_public(ngx_eb_secrets_t *s, ngx_str_t *data,
+    u_char *signatures, ngx_uint_t n);
+
 /* the secret of a file that is one, valid until the next refresh */
 ngx_str_t *ngx_eb_secrets_value(ngx_eb_secrets_t *s);
 
 /* key number i of the form KEY, as above, or NULL: there are not so many */
 ngx_str_t *ngx_eb_secrets_key(ngx_eb_secrets_t *s, ngx_uint_t i);
+
+/* the name of that key */
+ngx_str_t *ngx_eb_secrets_name(ngx_eb_secrets_t *s, ngx_uint_t i);
 
 /* can this process open the file?  0 or errno */
 ngx_err_t ngx_eb_secrets_access(ngx_eb_secrets_t *s);

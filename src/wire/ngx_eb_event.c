@@ -206,7 +206,7 @@ ngx_eb_batch_whole(ngx_eb_json_t *json, ngx_pool_t *pool,
 
     event->raw.data = json->data;
     event->raw.len = json->len;
-    event->kind = NGX_EB_EVENT_BARE;
+    event->kind = NGX_EB_EVENT_BODY;
 
     batch->events = event;
     batch->nevents = 1;

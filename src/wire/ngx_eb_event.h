@@ -25,7 +25,8 @@ typedef enum {
 typedef enum {
     NGX_EB_EVENT_BARE = 0,      /* {"id","source","timestamp",...} */
     NGX_EB_EVENT_AWS,           /* the EventBridge envelope */
-    NGX_EB_EVENT_WRAPPED        /* {"Data","Metadata","SystemMetadata"} */
+    NGX_EB_EVENT_WRAPPED,       /* {"Data","Metadata","SystemMetadata"} */
+    NGX_EB_EVENT_BODY           /* any: ngx_eb_batch_whole() */
 } ngx_eb_event_e;
 
 

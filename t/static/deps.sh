@@ -1,6 +1,7 @@
 #!/bin/bash
 
-# Installs the Debian packages that are missing, and only those:
+# Installs the Debian packages that are missing, and only those, and for tests
+# the packages of t/npm:
 #
 #     deps.sh run|test|check|asan|valgrind|bench ...
 
@@ -11,6 +12,9 @@ run="gcc g++ make curl nginx nginx-dev libpcre2-dev libssl-dev zlib1g-dev
 
 # libclang-rt-dev has the run time of the sanitizers and of libFuzzer
 test="$run perl openssl clang libclang-rt-dev"
+
+# some packages of Node.js bring their own npm
+command -v npm >/dev/null || test="$test nodejs npm"
 
 check="$test clang-tidy cppcheck"
 
@@ -37,7 +41,19 @@ for list in "$@"; do
     done
 done
 
-test -n "$missing" || exit 0
+# clients that others have written, for the tests that they take part in
+clients() {
+    for list in "$@"; do
+        case "$list" in
+            test|asan|valgrind) t/static/npm.sh && return ;;
+        esac
+    done
+}
+
+if test -z "$missing"; then
+    clients "$@"
+    exit
+fi
 
 if ! command -v apt-get >/dev/null; then
     echo "no apt-get here; of these Debian packages the equivalent is" \
@@ -61,3 +77,5 @@ if ! apt install $missing; then
     apt update
     apt install $missing
 fi
+
+clients "$@"

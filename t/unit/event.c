@@ -609,7 +609,7 @@ whole(void)
     for (i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         ok(whole_text(texts[i], strlen(texts[i])) == NGX_OK
            && batch.nevents == 1 && batch.shape == NGX_EB_BODY_SINGLE
-           && event(0).invalid == NULL && event(0).kind == NGX_EB_EVENT_BARE
+           && event(0).invalid == NULL && event(0).kind == NGX_EB_EVENT_BODY
            && event(0).id.data == NULL && event(0).source.data == NULL
            && event(0).type.data == NULL && event(0).root == 0
            && event(0).raw.len == strlen(texts[i])

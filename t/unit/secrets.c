@@ -5,7 +5,7 @@
  * Files of secrets: what is read, what is refused, what changes.
  */
 
-/* sources: src/runtime/ngx_eb_secrets.c */
+/* sources: src/runtime/ngx_eb_secrets.c src/wire/ngx_eb_webhook.c */
 /* libs: -lcrypto */
 
 

@@ -170,6 +170,24 @@ sub write_file {
     return $file;
 }
 
+# A file of secrets, that the group of the workers may read, put in its place
+# by a rename; texts in it may be secret().
+
+sub secret_file {
+    my ($self, $name, $text, $mode) = @_;
+
+    my $file = $self->write_file("$name.new", $text, $mode // 0640);
+
+    chown 0, (getpwnam('nobody'))[3], $file if $> == 0;
+    rename $file, "$self->{dir}/$name" or die "rename: $!\n";
+
+    # the test has put the secrets there itself
+    delete $self->{input}{$file};
+    $self->{input}{"$self->{dir}/$name"} = 1;
+
+    return "$self->{dir}/$name";
+}
+
 # The configuration for run() and reload(): the content of the http block, or
 # a whole file when it has a line "http {".
 
