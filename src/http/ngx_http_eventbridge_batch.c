@@ -46,7 +46,7 @@ ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
 
         err->status = NGX_HTTP_BAD_REQUEST;
         err->message = ngx_eb_json_strerror(jerr.code);
-        err->offset = jerr.offset;
+        err->offset = jerr.offset - (job->cloudevents ? job->room : 0);
 
         switch (jerr.code) {
 
@@ -67,10 +67,19 @@ ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
         goto done;
     }
 
-    rc = job->conf->event
-             ? ngx_http_eventbridge_event_batch(job, &json)
-             : ngx_eb_batch_split(&json, job->pool, job->conf->max_events,
-                                  &job->batch);
+    if (job->cloudevents) {
+        rc = ngx_http_eventbridge_cloudevent_batch(job, &json, err);
+
+        if (rc == NGX_DECLINED) {
+            goto done;
+        }
+
+    } else {
+        rc = job->conf->event
+                 ? ngx_http_eventbridge_event_batch(job, &json)
+                 : ngx_eb_batch_split(&json, job->pool, job->conf->max_events,
+                                      &job->batch);
+    }
 
     if (rc == NGX_DECLINED) {
         rc = ngx_http_eventbridge_event_signed(job, &json);

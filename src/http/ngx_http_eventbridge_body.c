@@ -13,6 +13,8 @@
 #define NGX_HTTP_EVENTBRIDGE_MAX_SLICES     16
 
 
+static ngx_int_t ngx_http_eventbridge_body_whole(ngx_http_request_t *sr,
+    ngx_str_t *s, off_t *len);
 static ngx_int_t ngx_http_eventbridge_slice(ngx_pool_t *pool,
     ngx_chain_t ***ll, ngx_str_t *s);
 
@@ -25,7 +27,22 @@ static ngx_str_t  ngx_http_eventbridge_forms[] = {
     ngx_string("same"),
     ngx_string("events"),
     ngx_string("array"),
-    ngx_string("single")
+    ngx_string("single"),
+    ngx_string("cloudevents"),
+    ngx_string("cloudevents_structured"),
+    ngx_string("cloudevents_binary")
+};
+
+
+/* by the shape of what came in */
+
+static ngx_uint_t  ngx_http_eventbridge_same_form[] = {
+    NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE,
+    NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY,
+    NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS,
+    NGX_HTTP_EVENTBRIDGE_FORWARD_CE_STRUCTURED,
+    NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BATCH,
+    NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BINARY
 };
 
 
@@ -37,11 +54,7 @@ ngx_http_eventbridge_form(ngx_http_eventbridge_loc_conf_t *conf,
         return conf->forward_as;
     }
 
-    return (shape == NGX_EB_BODY_EVENTS)
-               ? NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS
-           : (shape == NGX_EB_BODY_ARRAY)
-               ? NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY
-           : NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE;
+    return ngx_http_eventbridge_same_form[shape];
 }
 
 
@@ -63,6 +76,7 @@ ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
 {
     u_char                      *p, *end;
     size_t                       total;
+    ngx_int_t                    rc;
     ngx_str_t                    s, before, after;
     ngx_uint_t                   i, n, kind, shape, first, pass;
     ngx_chain_t                **ll;
@@ -88,6 +102,24 @@ ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
     ngx_str_null(&before);
     ngx_str_null(&after);
 
+    if (kind >= NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BATCH) {
+
+        rc = ngx_http_eventbridge_cloudevent_body(send, sr, &s);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        if (rc == NGX_OK) {
+            return ngx_http_eventbridge_body_whole(sr, &s, len);
+        }
+
+        /* CloudEvents, as they are */
+
+        kind = NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY;
+        shape = (shape == NGX_EB_BODY_CE_BATCH) ? NGX_EB_BODY_ARRAY : shape;
+    }
+
     if (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS) {
         ngx_str_set(&before, "{\"events\":[");
         ngx_str_set(&after, "]}");
@@ -105,15 +137,7 @@ ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
             || (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY
                 && shape == NGX_EB_BODY_ARRAY)))
     {
-        if (ngx_http_eventbridge_slice(sr->pool, &ll, &job->body) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        rb->bufs->buf->last_buf = 1;
-        rb->buf = rb->bufs->buf;
-        *len = job->body.len;
-
-        return NGX_OK;
+        return ngx_http_eventbridge_body_whole(sr, &job->body, len);
     }
 
     /* the first pass counts, the second writes */
@@ -209,6 +233,35 @@ ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
                                                         ->buf->last_buf = 1;
     rb->buf = rb->bufs->buf;
     *len = total;
+
+    return NGX_OK;
+}
+
+
+/* the body is these bytes, of which there may be none */
+
+static ngx_int_t
+ngx_http_eventbridge_body_whole(ngx_http_request_t *sr, ngx_str_t *s,
+    off_t *len)
+{
+    ngx_chain_t              **ll;
+    ngx_http_request_body_t   *rb;
+
+    *len = s->len;
+
+    if (s->len == 0) {
+        return NGX_OK;
+    }
+
+    rb = sr->request_body;
+    ll = &rb->bufs;
+
+    if (ngx_http_eventbridge_slice(sr->pool, &ll, s) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rb->bufs->buf->last_buf = 1;
+    rb->buf = rb->bufs->buf;
 
     return NGX_OK;
 }

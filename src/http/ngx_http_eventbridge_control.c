@@ -284,7 +284,7 @@ ngx_http_eventbridge_control_start(ngx_http_request_t *r)
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_eventbridge_waiter_t));
 
     if (action == NULL || cln == NULL
-        || ngx_http_eventbridge_body(r, op->pool, &body) != NGX_OK)
+        || ngx_http_eventbridge_body(r, op->pool, 0, &body) != NGX_OK)
     {
         goto failed;
     }

@@ -364,11 +364,15 @@ ngx_http_eventbridge_explain_batch(ngx_http_eventbridge_explain_t *e,
 
     job = e->job;
 
-    rc = ngx_http_eventbridge_body(e->request, job->pool, &job->body);
+    rc = ngx_http_eventbridge_body(e->request, job->pool, 0, &job->body);
 
     if (rc == NGX_OK && ngx_http_eventbridge_encoding(e->request) == 1) {
         rc = ngx_http_eventbridge_inflate(e->request, job->pool, &job->body,
                                           err);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_http_eventbridge_cloudevent_request(job, e->request, err);
     }
 
     if (rc == NGX_OK) {
@@ -448,7 +452,10 @@ ngx_http_eventbridge_explain_head(ngx_http_eventbridge_explain_t *e,
 {
     ngx_http_eventbridge_job_t  *job;
 
-    static const char  *shapes[] = { "single", "array", "events" };
+    static const char  *shapes[] = {
+        "single", "array", "events",
+        "cloudevents_structured", "cloudevents_batch", "cloudevents_binary"
+    };
     static const char  *unrouted[] = { "drop", "reject" };
 
     job = e->job;
@@ -494,7 +501,9 @@ ngx_http_eventbridge_explain_event(ngx_http_eventbridge_explain_t *e,
     ngx_eb_event_t              *event;
     ngx_http_eventbridge_job_t  *job;
 
-    static const char  *kinds[] = { "bare", "envelope", "wrapped", "body" };
+    static const char  *kinds[] = {
+        "bare", "envelope", "wrapped", "body", "cloudevent"
+    };
 
     job = e->job;
     event = &job->batch.events[i];

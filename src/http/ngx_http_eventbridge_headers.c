@@ -444,6 +444,15 @@ ngx_http_eventbridge_headers_pass(ngx_http_eventbridge_job_t *job,
 
     for (i = 0; i < job->headers->nelts; i++) {
 
+        /* the event has its own, of which there are to be no others */
+
+        if (job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BINARY
+            && h[i].key.len > 3
+            && ngx_strncmp(h[i].lowcase_key, "ce-", 3) == 0)
+        {
+            continue;
+        }
+
         to = ngx_list_push(&sr->headers_in.headers);
         if (to == NULL) {
             return NGX_ERROR;

@@ -53,6 +53,12 @@ ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r)
     cln->handler = ngx_http_eventbridge_cleanup;
     cln->data = ctx;
 
+    rc = ngx_http_eventbridge_cloudevent_options(r);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
     rc = ngx_http_eventbridge_check(r);
 
     if (rc != NGX_DECLINED) {
@@ -139,7 +145,7 @@ ngx_http_eventbridge_check(ngx_http_request_t *r)
                                "Content-Encoding may be gzip or identity", -1);
     }
 
-    return NGX_DECLINED;
+    return ngx_http_eventbridge_cloudevent_format(r);
 }
 
 
@@ -240,7 +246,9 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
         return;
     }
 
-    rc = ngx_http_eventbridge_body(r, job->pool, &job->body);
+    job->room = ngx_http_eventbridge_cloudevent_room(r);
+
+    rc = ngx_http_eventbridge_body(r, job->pool, job->room, &job->body);
 
     if (rc != NGX_OK) {
         goto failed;
@@ -268,6 +276,8 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
             goto failed;
         }
 
+        job->room = 0;
+
         /* it takes more room than it said */
 
         if (ngx_http_eventbridge_overloaded(elcf, emcf, job->body.len)) {
@@ -281,6 +291,12 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
             rc = NGX_DECLINED;
             goto failed;
         }
+    }
+
+    rc = ngx_http_eventbridge_cloudevent_request(job, r, &err);
+
+    if (rc != NGX_OK) {
+        goto failed;
     }
 
     if (ngx_http_eventbridge_job_facts(job, r) != NGX_OK) {
@@ -322,7 +338,7 @@ failed:
 
 ngx_int_t
 ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
-    ngx_str_t *body)
+    size_t room, ngx_str_t *body)
 {
     u_char       *p;
     off_t         size, offset;
@@ -348,10 +364,12 @@ ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(pool, size);
+    p = ngx_pnalloc(pool, room + size + 1);
     if (p == NULL) {
         return NGX_ERROR;
     }
+
+    p += room;
 
     body->data = p;
     body->len = size;

@@ -626,7 +626,7 @@ ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
 
         list = next[d] - count[d];
 
-        if (job->form != NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE) {
+        if (!ngx_http_eventbridge_form_single(job->form)) {
             if (ngx_http_eventbridge_job_add_send(job, d, list, count[d])
                 == NULL)
             {
@@ -853,7 +853,7 @@ ngx_http_eventbridge_job_next(ngx_http_eventbridge_job_t *job)
     ngx_uint_t    i, d, n, single, full;
     ngx_queue_t  *q;
 
-    single = (job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE
+    single = (ngx_http_eventbridge_form_single(job->form)
               || job->bisecting);
 
     if (single && job->running >= NGX_HTTP_EVENTBRIDGE_MAX_SINGLE) {

@@ -41,6 +41,11 @@ static ngx_conf_enum_t  ngx_http_eventbridge_forward_as[] = {
     { ngx_string("events"), NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS },
     { ngx_string("array"), NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY },
     { ngx_string("single"), NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE },
+    { ngx_string("cloudevents"), NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BATCH },
+    { ngx_string("cloudevents_structured"),
+      NGX_HTTP_EVENTBRIDGE_FORWARD_CE_STRUCTURED },
+    { ngx_string("cloudevents_binary"),
+      NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BINARY },
     { ngx_null_string, 0 }
 };
 

@@ -29,6 +29,15 @@
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS  1
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY   2
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE  3
+#define NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BATCH       4
+#define NGX_HTTP_EVENTBRIDGE_FORWARD_CE_STRUCTURED  5
+#define NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BINARY      6
+#define NGX_HTTP_EVENTBRIDGE_FORWARD_LAST           6
+
+/* one request for each event */
+#define ngx_http_eventbridge_form_single(form)                               \
+    ((form) == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE                           \
+     || (form) >= NGX_HTTP_EVENTBRIDGE_FORWARD_CE_STRUCTURED)
 
 #define NGX_HTTP_EVENTBRIDGE_MAX_DEPTH  1024
 
@@ -362,6 +371,10 @@ struct ngx_http_eventbridge_job_s {
     ngx_http_eventbridge_ingest_t     *ingest;
 
     ngx_str_t                 body;
+    size_t                    room;         /* that is free before it */
+    ngx_str_t                 received;     /* what body was made of, if it
+                                               came as a CloudEvent's data */
+    ngx_uint_t                cloudevents;  /* NGX_EB_BODY_CE_*, 0: none */
     ngx_eb_batch_t            batch;
     ngx_uint_t                form;         /* of what is sent: FORWARD_* */
     ngx_str_t                 scope;        /* of the keys */
@@ -536,9 +549,12 @@ void ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle);
 
 ngx_int_t ngx_http_eventbridge_ingest_handler(ngx_http_request_t *r);
 
-/* the body in one block of pool, however many buffers and files it is in */
+/*
+ * The body in one block of pool, however many buffers and files it is in; if
+ * there is one, room bytes are free before it, and one behind it.
+ */
 ngx_int_t ngx_http_eventbridge_body(ngx_http_request_t *r, ngx_pool_t *pool,
-    ngx_str_t *body);
+    size_t room, ngx_str_t *body);
 
 /*
  * What the headers alone decide: a refused sender need not send its body.
@@ -699,6 +715,10 @@ ngx_int_t ngx_http_eventbridge_batch_keys(ngx_http_eventbridge_job_t *job);
 char *ngx_http_eventbridge_rate(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
+/* events a minute */
+uint64_t ngx_http_eventbridge_rate_minute(
+    ngx_http_eventbridge_bucket_t *bucket);
+
 /* the bucket of an ingest location */
 ngx_int_t ngx_http_eventbridge_rate_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf,
@@ -730,6 +750,45 @@ ngx_int_t ngx_http_eventbridge_event_batch(ngx_http_eventbridge_job_t *job,
  */
 ngx_int_t ngx_http_eventbridge_event_signed(ngx_http_eventbridge_job_t *job,
     ngx_eb_json_t *json);
+
+/* ngx_http_eventbridge_cloudevent.c */
+
+/*
+ * The handshake of a webhook's sender: NGX_DECLINED: r is none; anything else
+ * is the handler's result.
+ */
+ngx_int_t ngx_http_eventbridge_cloudevent_options(ngx_http_request_t *r);
+
+/* NGX_DECLINED: go on; else 415 was made: CloudEvents in an unknown format */
+ngx_int_t ngx_http_eventbridge_cloudevent_format(ngx_http_request_t *r);
+
+/* the bytes that must be free before the body of r: a bound, often 0 */
+size_t ngx_http_eventbridge_cloudevent_room(ngx_http_request_t *r);
+
+/*
+ * Says in job->cloudevents whether r holds CloudEvents; of one in binary mode
+ * job->body becomes the text.  NGX_OK; NGX_DECLINED: it is refused as *err
+ * says; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_http_eventbridge_cloudevent_request(
+    ngx_http_eventbridge_job_t *job, ngx_http_request_t *r,
+    ngx_http_eventbridge_error_t *err);
+
+/* splits job->body, which holds CloudEvents; as batch_parse() */
+ngx_int_t ngx_http_eventbridge_cloudevent_batch(
+    ngx_http_eventbridge_job_t *job, ngx_eb_json_t *json,
+    ngx_http_eventbridge_error_t *err);
+
+/*
+ * The body of send, a CloudEvent form, and in binary mode sr's headers of it.
+ * NGX_OK; NGX_DECLINED: an array of events as they are; NGX_ERROR.
+ */
+ngx_int_t ngx_http_eventbridge_cloudevent_body(
+    ngx_http_eventbridge_send_t *send, ngx_http_request_t *sr,
+    ngx_str_t *body);
+
+/* the Content-Type of a form, NULL: each request has its own */
+ngx_str_t *ngx_http_eventbridge_cloudevent_type(ngx_uint_t form);
 
 /* ngx_http_eventbridge_headers.c */
 

@@ -563,6 +563,13 @@ ngx_http_eventbridge_rate_charge(ngx_http_eventbridge_job_t *job,
  * are behind would see a bucket that is less full than it is.
  */
 
+uint64_t
+ngx_http_eventbridge_rate_minute(ngx_http_eventbridge_bucket_t *bucket)
+{
+    return bucket->rate.events * (60 / bucket->rate.seconds);
+}
+
+
 static uint64_t
 ngx_http_eventbridge_rate_now(void)
 {

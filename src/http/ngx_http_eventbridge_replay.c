@@ -188,6 +188,15 @@ ngx_http_eventbridge_replay_parse(ngx_http_eventbridge_replay_t *replay,
         || ngx_http_eventbridge_replay_member(&json, "scope", replay->pool,
                                               &line->scope)
            == NGX_ERROR
+        || ngx_http_eventbridge_replay_member(&json, "eventId", replay->pool,
+                                              &line->id)
+           == NGX_ERROR
+        || ngx_http_eventbridge_replay_member(&json, "source", replay->pool,
+                                              &line->source)
+           == NGX_ERROR
+        || ngx_http_eventbridge_replay_member(&json, "type", replay->pool,
+                                              &line->type)
+           == NGX_ERROR
         || ngx_http_eventbridge_replay_identity(&json, replay->pool,
                                                 &line->identity)
            == NGX_ERROR)
@@ -409,7 +418,7 @@ ngx_http_eventbridge_replay_place(ngx_http_eventbridge_replay_t *replay,
     }
 
     for (i = NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS;
-         i <= NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE;
+         i <= NGX_HTTP_EVENTBRIDGE_FORWARD_LAST;
          i++)
     {
         if (ngx_http_eventbridge_same(ngx_http_eventbridge_form_name(i),
@@ -569,9 +578,12 @@ ngx_http_eventbridge_replay_batch(ngx_http_eventbridge_replay_t *replay)
 static ngx_int_t
 ngx_http_eventbridge_replay_events(ngx_http_eventbridge_replay_t *replay)
 {
-    ngx_eb_json_t                json;
-    ngx_eb_json_error_t          err;
-    ngx_http_eventbridge_job_t  *job;
+    ngx_uint_t                             i;
+    ngx_eb_json_t                          json;
+    ngx_eb_event_t                        *event;
+    ngx_eb_json_error_t                    err;
+    ngx_http_eventbridge_job_t            *job;
+    ngx_http_eventbridge_replay_line_t    *line;
 
     job = replay->job;
 
@@ -597,6 +609,28 @@ ngx_http_eventbridge_replay_events(ngx_http_eventbridge_replay_t *replay)
                != NGX_OK
             || job->batch.nevents != replay->nlines
             || ngx_http_eventbridge_key_ids(job, &json) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (job->conf->event == NULL) {
+        return NGX_OK;
+    }
+
+    /* these were said by headers, which the line has kept */
+
+    for (i = 0; i < job->batch.nevents; i++) {
+        event = &job->batch.events[i];
+        line = &replay->lines[i];
+
+        if (ngx_http_eventbridge_copy(job->pool, &event->id, &line->id)
+            != NGX_OK
+            || ngx_http_eventbridge_copy(job->pool, &event->source,
+                                         &line->source)
+               != NGX_OK
+            || ngx_http_eventbridge_copy(job->pool, &event->type, &line->type)
+               != NGX_OK)
         {
             return NGX_ERROR;
         }

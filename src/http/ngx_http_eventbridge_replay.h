@@ -26,6 +26,9 @@ typedef struct {
     ngx_str_t                 raw;
     ngx_str_t                 identity;     /* what makes it this very line */
     ngx_str_t                 scope;
+    ngx_str_t                 id;           /* of the event, and so on: where */
+    ngx_str_t                 source;       /* its bytes do not have them */
+    ngx_str_t                 type;
     ngx_http_eventbridge_ingest_t  *ingest;
     ngx_uint_t                destination;
     ngx_uint_t                form;

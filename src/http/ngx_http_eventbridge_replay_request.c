@@ -113,7 +113,7 @@ ngx_http_eventbridge_replay_body(ngx_http_request_t *r)
                                sizeof(ngx_http_eventbridge_replay_ctx_t));
 
     if (cln == NULL
-        || ngx_http_eventbridge_body(r, r->pool, &body) != NGX_OK)
+        || ngx_http_eventbridge_body(r, r->pool, 0, &body) != NGX_OK)
     {
         ngx_http_finalize_request(r, rc);
         return;

@@ -162,19 +162,24 @@ static ngx_int_t
 ngx_http_eventbridge_send_headers(ngx_http_eventbridge_send_t *send,
     ngx_http_request_t *sr, off_t len)
 {
-    ngx_str_t                    value, empty;
+    ngx_str_t                    value, empty, *type;
     ngx_table_elt_t             *h;
     ngx_http_eventbridge_job_t  *job;
 
     job = send->job;
 
-    h = ngx_http_eventbridge_header(sr, "Content-Type",
-                                    &ngx_http_eventbridge_json);
-    if (h == NULL) {
-        return NGX_ERROR;
-    }
+    type = (job->form >= NGX_HTTP_EVENTBRIDGE_FORWARD_CE_BATCH)
+               ? ngx_http_eventbridge_cloudevent_type(job->form)
+               : &ngx_http_eventbridge_json;
 
-    sr->headers_in.content_type = h;
+    if (type) {
+        h = ngx_http_eventbridge_header(sr, "Content-Type", type);
+        if (h == NULL) {
+            return NGX_ERROR;
+        }
+
+        sr->headers_in.content_type = h;
+    }
 
     if (ngx_http_eventbridge_sub_length(sr, len) != NGX_OK) {
         return NGX_ERROR;
@@ -215,7 +220,7 @@ ngx_http_eventbridge_send_headers(ngx_http_eventbridge_send_t *send,
     ngx_str_null(&empty);
     sr->args = empty;
 
-    if (job->form == NGX_HTTP_EVENTBRIDGE_FORWARD_SINGLE) {
+    if (ngx_http_eventbridge_form_single(job->form)) {
         return ngx_http_eventbridge_send_key(send, sr);
     }
 

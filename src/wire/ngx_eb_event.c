@@ -57,14 +57,12 @@ typedef struct {
     ((node) != NGX_EB_JSON_NONE && ngx_eb_json_type(json, node) == (ch))
 
 
-static ngx_int_t ngx_eb_batch_items(ngx_eb_json_t *json, ngx_pool_t *pool,
-    ngx_eb_json_node_t array, ngx_uint_t max_events, ngx_eb_batch_t *batch);
 static ngx_int_t ngx_eb_batch_single(ngx_eb_json_t *json, ngx_pool_t *pool,
     ngx_eb_fields_t *fields, ngx_uint_t max_events, ngx_eb_batch_t *batch);
 static ngx_int_t ngx_eb_batch_declined(ngx_eb_json_t *json,
     ngx_eb_batch_t *batch, ngx_eb_json_node_t node, const char *error);
-static void ngx_eb_event_init(ngx_eb_json_t *json, ngx_eb_json_node_t node,
-    ngx_eb_event_t *event);
+static ngx_int_t ngx_eb_event_item(ngx_eb_json_t *json, ngx_pool_t *pool,
+    ngx_eb_json_node_t node, ngx_eb_event_t *event);
 static ngx_int_t ngx_eb_event_read(ngx_eb_json_t *json, ngx_pool_t *pool,
     ngx_eb_json_node_t node, ngx_eb_fields_t *fields, ngx_eb_event_t *event);
 static ngx_int_t ngx_eb_event_wrapped(ngx_eb_json_t *json, ngx_pool_t *pool,
@@ -80,8 +78,6 @@ static ngx_int_t ngx_eb_event_source(ngx_eb_json_t *json, ngx_pool_t *pool,
     ngx_eb_json_node_t node, ngx_eb_event_t *event);
 static ngx_int_t ngx_eb_event_time(ngx_eb_json_t *json, ngx_pool_t *pool,
     ngx_eb_json_node_t node, ngx_eb_event_t *event);
-static ngx_int_t ngx_eb_event_string(ngx_eb_json_t *json, ngx_pool_t *pool,
-    ngx_eb_json_node_t node, ngx_str_t *value);
 static ngx_uint_t ngx_eb_fields_envelope(ngx_eb_json_t *json,
     ngx_eb_fields_t *fields);
 static ngx_uint_t ngx_eb_fields_wrapped(ngx_eb_json_t *json,
@@ -134,7 +130,8 @@ ngx_eb_batch_split(ngx_eb_json_t *json, ngx_pool_t *pool,
 
     case '[':
         batch->shape = NGX_EB_BODY_ARRAY;
-        return ngx_eb_batch_items(json, pool, 0, max_events, batch);
+        return ngx_eb_batch_items(json, pool, 0, max_events,
+                                  ngx_eb_event_item, batch);
 
     case '{':
         break;
@@ -163,7 +160,8 @@ ngx_eb_batch_split(ngx_eb_json_t *json, ngx_pool_t *pool,
          */
         batch->siblings = (fields.members > 1);
 
-        return ngx_eb_batch_items(json, pool, events, max_events, batch);
+        return ngx_eb_batch_items(json, pool, events, max_events,
+                                  ngx_eb_event_item, batch);
     }
 
     bare = (fields.node[NGX_EB_FIELD_ID] != NGX_EB_JSON_NONE
@@ -238,13 +236,13 @@ ngx_eb_batch_whole(ngx_eb_json_t *json, ngx_pool_t *pool,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_eb_batch_items(ngx_eb_json_t *json, ngx_pool_t *pool,
-    ngx_eb_json_node_t array, ngx_uint_t max_events, ngx_eb_batch_t *batch)
+    ngx_eb_json_node_t array, ngx_uint_t max_events,
+    ngx_eb_event_read_pt read, ngx_eb_batch_t *batch)
 {
     ngx_uint_t          n;
     ngx_eb_event_t     *event;
-    ngx_eb_fields_t     fields;
     ngx_eb_json_node_t  first, node;
 
     first = ngx_eb_json_first(json, array);
@@ -285,9 +283,7 @@ ngx_eb_batch_items(ngx_eb_json_t *json, ngx_pool_t *pool,
             continue;
         }
 
-        ngx_eb_fields_read(json, node, &fields);
-
-        if (ngx_eb_event_read(json, pool, node, &fields, event) != NGX_OK) {
+        if (read(json, pool, node, event) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -338,7 +334,7 @@ ngx_eb_batch_declined(ngx_eb_json_t *json, ngx_eb_batch_t *batch,
 }
 
 
-static void
+void
 ngx_eb_event_init(ngx_eb_json_t *json, ngx_eb_json_node_t node,
     ngx_eb_event_t *event)
 {
@@ -351,6 +347,18 @@ ngx_eb_event_init(ngx_eb_json_t *json, ngx_eb_json_node_t node,
     event->metadata = NGX_EB_JSON_NONE;
     event->node = NGX_EB_JSON_NONE;
     event->topic = NGX_EB_JSON_NONE;
+}
+
+
+static ngx_int_t
+ngx_eb_event_item(ngx_eb_json_t *json, ngx_pool_t *pool,
+    ngx_eb_json_node_t node, ngx_eb_event_t *event)
+{
+    ngx_eb_fields_t  fields;
+
+    ngx_eb_fields_read(json, node, &fields);
+
+    return ngx_eb_event_read(json, pool, node, &fields, event);
 }
 
 
@@ -675,7 +683,7 @@ ngx_eb_event_time(ngx_eb_json_t *json, ngx_pool_t *pool,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_eb_event_string(ngx_eb_json_t *json, ngx_pool_t *pool,
     ngx_eb_json_node_t node, ngx_str_t *value)
 {

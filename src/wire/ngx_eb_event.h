@@ -19,14 +19,18 @@
 typedef enum {
     NGX_EB_BODY_SINGLE = 0,     /* one event is the whole body */
     NGX_EB_BODY_ARRAY,          /* a JSON array of events */
-    NGX_EB_BODY_EVENTS          /* {"events":[...]} */
+    NGX_EB_BODY_EVENTS,         /* {"events":[...]} */
+    NGX_EB_BODY_CE_SINGLE,      /* CloudEvents: structured */
+    NGX_EB_BODY_CE_BATCH,
+    NGX_EB_BODY_CE_BINARY       /* headers and data, written as JSON */
 } ngx_eb_body_e;
 
 typedef enum {
     NGX_EB_EVENT_BARE = 0,      /* {"id","source","timestamp",...} */
     NGX_EB_EVENT_AWS,           /* the EventBridge envelope */
     NGX_EB_EVENT_WRAPPED,       /* {"Data","Metadata","SystemMetadata"} */
-    NGX_EB_EVENT_BODY           /* any: ngx_eb_batch_whole() */
+    NGX_EB_EVENT_BODY,          /* any: ngx_eb_batch_whole() */
+    NGX_EB_EVENT_CLOUDEVENT     /* its attributes are its metadata */
 } ngx_eb_event_e;
 
 
@@ -64,6 +68,29 @@ typedef struct {
     size_t                    offset;
 } ngx_eb_batch_t;
 
+
+/* reads the object at node into an event that has been initialized; NGX_OK,
+   NGX_ERROR (no memory) */
+typedef ngx_int_t (*ngx_eb_event_read_pt)(ngx_eb_json_t *json,
+    ngx_pool_t *pool, ngx_eb_json_node_t node, ngx_eb_event_t *event);
+
+/* the event whose text is the value at node, and of which no more is known */
+void ngx_eb_event_init(ngx_eb_json_t *json, ngx_eb_json_node_t node,
+    ngx_eb_event_t *event);
+
+/*
+ * The elements of the array at node as events of batch, each read by read
+ * unless it is no object and thereby invalid.  NGX_OK, NGX_BUSY and NGX_ERROR
+ * as below.
+ */
+ngx_int_t ngx_eb_batch_items(ngx_eb_json_t *json, ngx_pool_t *pool,
+    ngx_eb_json_node_t array, ngx_uint_t max_events,
+    ngx_eb_event_read_pt read, ngx_eb_batch_t *batch);
+
+/* the string at node, unescaped: a slice of the text or from pool.  NGX_OK,
+   NGX_ERROR (no memory) */
+ngx_int_t ngx_eb_event_string(ngx_eb_json_t *json, ngx_pool_t *pool,
+    ngx_eb_json_node_t node, ngx_str_t *value);
 
 /*
  * Splits json into events.  NGX_OK; NGX_DECLINED: no batch, batch->error and

@@ -169,7 +169,8 @@ sub request {
     @headers = (':method' => $opt{method} // ($more ? 'POST' : 'GET'),
         ':scheme' => 'http', ':path' => $opt{path},
         ':authority' => 'localhost');
-    push @headers, 'content-type' => 'application/json' if $more;
+    push @headers, 'content-type' => 'application/json'
+        if $more && !grep { $_ eq 'content-type' } @{$opt{headers} // []};
     push @headers, @{$opt{headers} // []};
 
     # literals without indexing and without Huffman
