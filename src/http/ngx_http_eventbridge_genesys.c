@@ -825,6 +825,10 @@ ngx_http_eventbridge_genesys_merge(ngx_conf_t *cf,
         conf->passes = prev->passes;
     }
 
+    if (conf->probe_allow == NULL) {
+        conf->probe_allow = prev->probe_allow;
+    }
+
     if (conf->cost == NULL) {
         conf->cost = prev->cost;
     }

@@ -217,6 +217,7 @@ struct ngx_http_eventbridge_loc_conf_s {
     time_t                    unavailable_after;
     ngx_http_eventbridge_auths_t   *auth;   /* NULL: nothing is said */
     ngx_uint_t                control_protected;
+    ngx_array_t              *probe_allow;  /* ngx_cidr_t; NULL: none */
     ngx_array_t              *passes;       /* eventbridge_genesys_pass */
     ngx_http_eventbridge_control_t  *control;   /* NULL: it is none */
     ngx_http_eventbridge_cost_t     *cost;  /* of retention; NULL: nothing is
@@ -504,6 +505,8 @@ char *ngx_http_eventbridge_unrouted(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_eventbridge_inflight(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_eventbridge_audit_log(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_eventbridge_probe_allow(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_eventbridge_stats_file(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

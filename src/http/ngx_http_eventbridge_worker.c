@@ -13,6 +13,7 @@
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_client.h"
+#include "ngx_eb_probe.h"
 #include <openssl/rand.h>
 
 #if (NGX_THREADS)
@@ -423,6 +424,7 @@ ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
     ngx_http_eventbridge_ensure_exit_process(emcf);
     ngx_http_eventbridge_oauth_exit_process(emcf);
     ngx_http_eventbridge_outbox_exit_process(emcf);
+    ngx_eb_probe_exit();
     ngx_eb_client_exit();
 
     audits = emcf->audits.elts;

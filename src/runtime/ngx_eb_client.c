@@ -22,10 +22,11 @@
 
 typedef struct {
     CURLM                    *multi;
-    ngx_queue_t               waiting;      /* for their turn */
+    ngx_queue_t               waiting[2];   /* for their turn; [1]: those with
+                                               a watch, here and below */
     ngx_queue_t               running;
     ngx_queue_t               ended;        /* without libcurl */
-    ngx_uint_t                nrunning;
+    ngx_uint_t                nrunning[2];
     ngx_event_t               timer;        /* that libcurl wants */
     ngx_event_t               post;         /* to start and end some */
     ngx_connection_t          dummy;
@@ -37,7 +38,10 @@ static void ngx_eb_client_post(ngx_event_t *ev);
 static void ngx_eb_client_start(ngx_eb_client_transfer_t *t);
 static void ngx_eb_client_add(ngx_eb_client_transfer_t *t);
 static void ngx_eb_client_resolved(ngx_resolver_ctx_t *ctx);
-static void ngx_eb_client_fail(ngx_eb_client_transfer_t *t, const char *why);
+static ngx_uint_t ngx_eb_client_forbidden(ngx_eb_client_transfer_t *t,
+    ngx_resolver_ctx_t *ctx);
+static void ngx_eb_client_fail(ngx_eb_client_transfer_t *t,
+    ngx_eb_client_cause_e cause, const char *why);
 static void ngx_eb_client_action(curl_socket_t s, int events);
 static void ngx_eb_client_ended(ngx_eb_client_transfer_t *t, CURLcode code);
 static void ngx_eb_client_finish(ngx_eb_client_transfer_t *t);
@@ -91,7 +95,8 @@ ngx_eb_client_init(void)
         return NGX_ERROR;
     }
 
-    ngx_queue_init(&client->waiting);
+    ngx_queue_init(&client->waiting[0]);
+    ngx_queue_init(&client->waiting[1]);
     ngx_queue_init(&client->running);
     ngx_queue_init(&client->ended);
 
@@ -147,7 +152,8 @@ ngx_eb_client_send(ngx_eb_client_request_t *request)
         return NULL;
     }
 
-    ngx_queue_insert_tail(&ngx_eb_client->waiting, &t->queue);
+    ngx_queue_insert_tail(&ngx_eb_client->waiting[t->watch != NULL],
+                          &t->queue);
 
     ngx_post_event(&ngx_eb_client->post, &ngx_posted_events);
 
@@ -166,7 +172,7 @@ ngx_eb_client_cancel(ngx_eb_client_transfer_t *t)
     ngx_queue_remove(&t->queue);
 
     if (t->added) {
-        ngx_eb_client->nrunning--;
+        ngx_eb_client->nrunning[t->watch != NULL]--;
         t->added = 0;
 
         (void) curl_multi_remove_handle(ngx_eb_client->multi, t->easy);
@@ -183,7 +189,7 @@ ngx_eb_client_cancel(ngx_eb_client_transfer_t *t)
 void
 ngx_eb_client_exit(void)
 {
-    ngx_queue_t               *q, *queues[3];
+    ngx_queue_t               *q, *queues[4];
     ngx_uint_t                 i;
     ngx_eb_client_t           *client;
     ngx_eb_client_transfer_t  *t;
@@ -194,11 +200,12 @@ ngx_eb_client_exit(void)
         return;
     }
 
-    queues[0] = &client->waiting;
-    queues[1] = &client->running;
-    queues[2] = &client->ended;
+    queues[0] = &client->waiting[0];
+    queues[1] = &client->waiting[1];
+    queues[2] = &client->running;
+    queues[3] = &client->ended;
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         while (!ngx_queue_empty(queues[i])) {
             q = ngx_queue_head(queues[i]);
             t = ngx_queue_data(q, ngx_eb_client_transfer_t, queue);
@@ -231,9 +238,14 @@ ngx_eb_client_exit(void)
 static void
 ngx_eb_client_post(ngx_event_t *ev)
 {
+    ngx_uint_t                 i;
     ngx_queue_t               *q;
     ngx_eb_client_t           *client;
     ngx_eb_client_transfer_t  *t;
+
+    static const ngx_uint_t  parallel[2] = {
+        NGX_EB_CLIENT_PARALLEL, NGX_EB_CLIENT_WATCHED
+    };
 
     client = ngx_eb_client;
 
@@ -247,16 +259,19 @@ ngx_eb_client_post(ngx_event_t *ev)
         ngx_eb_client_finish(t);
     }
 
-    while (!ngx_queue_empty(&client->waiting)
-           && client->nrunning < NGX_EB_CLIENT_PARALLEL)
-    {
-        q = ngx_queue_head(&client->waiting);
-        t = ngx_queue_data(q, ngx_eb_client_transfer_t, queue);
+    for (i = 0; i < 2; i++) {
 
-        ngx_queue_remove(q);
-        ngx_queue_insert_tail(&client->running, q);
+        while (!ngx_queue_empty(&client->waiting[i])
+               && client->nrunning[i] < parallel[i])
+        {
+            q = ngx_queue_head(&client->waiting[i]);
+            t = ngx_queue_data(q, ngx_eb_client_transfer_t, queue);
 
-        ngx_eb_client_start(t);
+            ngx_queue_remove(q);
+            ngx_queue_insert_tail(&client->running, q);
+
+            ngx_eb_client_start(t);
+        }
     }
 
     /* what was added begins by the timer that libcurl has asked for */
@@ -284,7 +299,7 @@ ngx_eb_client_starved(void)
 
         if (t->added) {
             t->added = 0;
-            ngx_eb_client->nrunning--;
+            ngx_eb_client->nrunning[t->watch != NULL]--;
 
             (void) curl_multi_remove_handle(ngx_eb_client->multi, t->easy);
 
@@ -292,7 +307,8 @@ ngx_eb_client_starved(void)
         }
 
         t->reply.unsent = 1;
-        ngx_eb_client_fail(t, "no connection is left in this worker");
+        ngx_eb_client_fail(t, NGX_EB_CLIENT_SELF,
+                           "no connection is left in this worker");
     }
 }
 
@@ -310,7 +326,8 @@ ngx_eb_client_start(ngx_eb_client_transfer_t *t)
     ctx = ngx_resolve_start(t->resolver, NULL);
 
     if (ctx == NULL || ctx == NGX_NO_RESOLVER) {
-        ngx_eb_client_fail(t, "the name could not be looked up");
+        ngx_eb_client_fail(t, NGX_EB_CLIENT_NAME,
+                           "the name could not be looked up");
         return;
     }
 
@@ -327,7 +344,8 @@ ngx_eb_client_start(ngx_eb_client_transfer_t *t)
 
     if (ngx_resolve_name(ctx) != NGX_OK) {
         t->resolving = NULL;
-        ngx_eb_client_fail(t, "the name could not be looked up");
+        ngx_eb_client_fail(t, NGX_EB_CLIENT_NAME,
+                           "the name could not be looked up");
     }
 }
 
@@ -348,21 +366,42 @@ ngx_eb_client_resolved(ngx_resolver_ctx_t *ctx)
         (void) ngx_snprintf(words, sizeof(words),
                             "the name \"%V\" could not be looked up: %s%Z",
                             &t->host, ngx_resolver_strerror(ctx->state));
+        t->reply.lookup = ctx->state;
         t->resolving = NULL;
         ngx_resolve_name_done(ctx);
-        ngx_eb_client_fail(t, (char *) words);
+        ngx_eb_client_fail(t, NGX_EB_CLIENT_NAME, (char *) words);
+        return;
+    }
+
+    if (t->watch && ngx_eb_client_forbidden(t, ctx)) {
+        t->resolving = NULL;
+        ngx_resolve_name_done(ctx);
+        ngx_eb_client_fail(t, NGX_EB_CLIENT_FORBIDDEN,
+                           "an address of the name is forbidden");
         return;
     }
 
     /* HOST:PORT:ADDRESS,ADDRESS... */
 
-    size = t->host.len + sizeof(":65535:") + ctx->naddrs
+    size = t->host.len + sizeof("+:65535:") + ctx->naddrs
            * (NGX_SOCKADDR_STRLEN + 3);
 
     text = ngx_pnalloc(t->pool, size);
 
     if (text) {
-        p = ngx_sprintf(text, "%V:%ui:", &t->host, (ngx_uint_t) t->port);
+        p = text;
+
+#if (LIBCURL_VERSION_NUM >= 0x074b00)
+
+        /* else libcurl keeps it for good, and there may be many names */
+
+        if (t->watch) {
+            *p++ = '+';
+        }
+
+#endif
+
+        p = ngx_sprintf(p, "%V:%ui:", &t->host, (ngx_uint_t) t->port);
 
         for (i = 0; i < ctx->naddrs; i++) {
 
@@ -393,11 +432,28 @@ ngx_eb_client_resolved(ngx_resolver_ctx_t *ctx)
     if (t->resolve == NULL
         || curl_easy_setopt(t->easy, CURLOPT_RESOLVE, t->resolve) != CURLE_OK)
     {
-        ngx_eb_client_fail(t, "out of memory");
+        ngx_eb_client_fail(t, NGX_EB_CLIENT_SELF, "out of memory");
         return;
     }
 
     ngx_eb_client_add(t);
+}
+
+
+static ngx_uint_t
+ngx_eb_client_forbidden(ngx_eb_client_transfer_t *t, ngx_resolver_ctx_t *ctx)
+{
+    ngx_uint_t  i, forbidden;
+
+    forbidden = 0;
+
+    for (i = 0; i < ctx->naddrs; i++) {
+        if (t->watch->address(t->data, ctx->addrs[i].sockaddr, 0) != NGX_OK) {
+            forbidden = 1;
+        }
+    }
+
+    return forbidden;
 }
 
 
@@ -412,7 +468,8 @@ ngx_eb_client_add(ngx_eb_client_transfer_t *t)
     if (t->timeout) {
         if (spent >= t->timeout) {
             t->reply.timed_out = 1;
-            ngx_eb_client_fail(t, "no answer came in time");
+            ngx_eb_client_fail(t, NGX_EB_CLIENT_TIMEOUT,
+                               "no answer came in time");
             return;
         }
 
@@ -423,21 +480,23 @@ ngx_eb_client_add(ngx_eb_client_transfer_t *t)
     rc = curl_multi_add_handle(ngx_eb_client->multi, t->easy);
 
     if (rc != CURLM_OK) {
-        ngx_eb_client_fail(t, "out of memory");
+        ngx_eb_client_fail(t, NGX_EB_CLIENT_SELF, "out of memory");
         return;
     }
 
     t->added = 1;
-    ngx_eb_client->nrunning++;
+    ngx_eb_client->nrunning[t->watch != NULL]++;
 }
 
 
 /* it ends without libcurl; why is copied */
 
 static void
-ngx_eb_client_fail(ngx_eb_client_transfer_t *t, const char *why)
+ngx_eb_client_fail(ngx_eb_client_transfer_t *t, ngx_eb_client_cause_e cause,
+    const char *why)
 {
     t->failed = 1;
+    t->reply.cause = cause;
     (void) ngx_cpystrn((u_char *) t->words, (u_char *) why,
                        sizeof(t->words));
 
@@ -489,20 +548,28 @@ ngx_eb_client_action(curl_socket_t s, int events)
 static void
 ngx_eb_client_ended(ngx_eb_client_transfer_t *t, CURLcode code)
 {
-    long        sent;
+    long        sent, value;
     char       *address;
     curl_off_t  usec;
 
     t->added = 0;
-    ngx_eb_client->nrunning--;
+    ngx_eb_client->nrunning[t->watch != NULL]--;
     ngx_queue_remove(&t->queue);
 
+    value = 0;
+    (void) curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &value);
+    t->reply.seen = (ngx_uint_t) value;
+
     if (code == CURLE_OK) {
-        (void) curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &sent);
-        t->reply.status = (ngx_uint_t) sent;
+        t->reply.status = t->reply.seen;
 
     } else {
+        value = 0;
+        (void) curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &value);
+
         t->failed = 1;
+        t->reply.err = (ngx_err_t) value;
+        t->reply.cause = ngx_eb_client_cause(t, code);
         t->reply.timed_out = (code == CURLE_OPERATION_TIMEDOUT);
 
         if (t->large) {
@@ -551,7 +618,9 @@ ngx_eb_client_ended(ngx_eb_client_transfer_t *t, CURLcode code)
 
     ngx_eb_client_finish(t);
 
-    if (ngx_eb_client && !ngx_queue_empty(&ngx_eb_client->waiting)) {
+    if (ngx_eb_client && (!ngx_queue_empty(&ngx_eb_client->waiting[0])
+                          || !ngx_queue_empty(&ngx_eb_client->waiting[1])))
+    {
         ngx_post_event(&ngx_eb_client->post, &ngx_posted_events);
     }
 }
@@ -806,7 +875,8 @@ ngx_eb_client_on_timer(CURLM *multi, long msec, void *data)
 
     /* while nobody waits it is about what is kept open only */
 
-    timer->cancelable = (ngx_eb_client->nrunning == 0
+    timer->cancelable = (ngx_eb_client->nrunning[0] == 0
+                         && ngx_eb_client->nrunning[1] == 0
                          && ngx_queue_empty(&ngx_eb_client->running));
 
     ngx_add_timer(timer, msec ? (ngx_msec_t) msec : 1);

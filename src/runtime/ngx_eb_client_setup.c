@@ -70,6 +70,7 @@ ngx_eb_client_setup(ngx_eb_client_transfer_t *t,
     ngx_uint_t          i;
     struct curl_slist  *list;
 
+    t->watch = request->watch;
     t->handler = request->handler;
     t->data = request->data;
     t->max_body = request->max_body;
@@ -190,7 +191,18 @@ ngx_eb_client_setup(ngx_eb_client_transfer_t *t,
     rc |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 #endif
 
-    return (rc == CURLE_OK) ? NGX_OK : NGX_ERROR;
+    if (request->method.len == 4
+        && ngx_strncmp(request->method.data, "HEAD", 4) == 0)
+    {
+        /* else a body would be waited for */
+        rc |= curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    }
+
+    if (rc != CURLE_OK) {
+        return NGX_ERROR;
+    }
+
+    return t->watch ? ngx_eb_client_watched(t) : NGX_OK;
 }
 
 
@@ -266,7 +278,11 @@ ngx_eb_client_host(ngx_eb_client_transfer_t *t, ngx_str_t *url)
         last = colon;
     }
 
-    if (ngx_inet_addr(p, last - p) != INADDR_NONE) {
+    /* for nginx, that of all hosts is none */
+
+    if (ngx_inet_addr(p, last - p) != INADDR_NONE
+        || (last - p == 15 && ngx_strncmp(p, "255.255.255.255", 15) == 0))
+    {
         return NGX_OK;
     }
 
@@ -302,6 +318,11 @@ ngx_eb_client_on_body(char *p, size_t size, size_t n, void *data)
     if (len > t->max_body - body->len) {
         t->large = 1;
         return 0;
+    }
+
+    if (t->watch) {
+        body->len += len;
+        return len;
     }
 
     if (body->len + len > t->room) {
@@ -356,6 +377,10 @@ ngx_eb_client_on_header(char *p, size_t size, size_t n, void *data)
     line = (u_char *) p;
     len = size * n;
     last = line + len;
+
+    if (t->watch && t->head == 0) {
+        t->watch->answer(t->data);
+    }
 
     t->head += len;
 

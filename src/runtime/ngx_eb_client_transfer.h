@@ -42,6 +42,7 @@ struct ngx_eb_client_transfer_s {
     ngx_msec_t                timeout;
     ngx_msec_t                looked_up;
 
+    ngx_eb_client_watch_t    *watch;
     void                    (*handler)(void *data,
         ngx_eb_client_reply_t *reply);
     void                     *data;
@@ -51,6 +52,7 @@ struct ngx_eb_client_transfer_s {
     unsigned                  failed:1;     /* reply.error says why */
     unsigned                  starved:1;    /* there was no connection of
                                                nginx for it */
+    unsigned                  forbidden:1;  /* an address, by the watch */
 };
 
 
@@ -60,6 +62,13 @@ ngx_int_t ngx_eb_client_same_openssl(void);
 /* its handle, with all options, and its name to look up.  NGX_OK, NGX_ERROR */
 ngx_int_t ngx_eb_client_setup(ngx_eb_client_transfer_t *t,
     ngx_eb_client_request_t *request);
+
+/* the options of a request with a watch, besides.  NGX_OK, NGX_ERROR */
+ngx_int_t ngx_eb_client_watched(ngx_eb_client_transfer_t *t);
+
+/* what an end that libcurl tells of means */
+ngx_eb_client_cause_e ngx_eb_client_cause(ngx_eb_client_transfer_t *t,
+    CURLcode code);
 
 
 #endif /* _NGX_EB_CLIENT_TRANSFER_H_INCLUDED_ */

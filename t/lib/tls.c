@@ -6,9 +6,10 @@
  * loopback, and carries the bytes to another one and back.  What happens to
  * one connection happens to the other: a reset, an end, a pause.
  *
- *     tls PORT PLAIN_PORT CERTIFICATE KEY [MINIMUM MAXIMUM]
+ *     tls PORT PLAIN_PORT CERTIFICATE KEY [MINIMUM MAXIMUM [NAME]]
  *
- * The versions are 1.2 or 1.3.  Commands come as lines on standard input, and
+ * The versions are 1.1, 1.2 or 1.3.  With a name, there is no certificate for
+ * any other one.  Commands come as lines on standard input, and
  * each is answered by a line: "refuse" closes the listening socket, "refuse
  * 500" opens it again after so many milliseconds, "accept" opens it, "drop"
  * resets every connection, "stats" tells the handshakes that were completed,
@@ -87,6 +88,7 @@ static void tls_command(const char *line);
 static int tls_commands(void);
 static int tls_alpn(SSL *ssl, const unsigned char **out, unsigned char *len,
     const unsigned char *in, unsigned int inlen, void *data);
+static int tls_sni(SSL *ssl, int *alert, void *data);
 static int tls_version(const char *text);
 static SSL_CTX *tls_context(int argc, char **argv);
 
@@ -647,9 +649,32 @@ tls_alpn(SSL *ssl, const unsigned char **out, unsigned char *len,
 }
 
 
+/* as servers do whose default refuses handshakes */
+
+static int
+tls_sni(SSL *ssl, int *alert, void *data)
+{
+    const char  *name;
+
+    name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+    if (name && strcmp(name, data) == 0) {
+        return SSL_TLSEXT_ERR_OK;
+    }
+
+    *alert = SSL_AD_UNRECOGNIZED_NAME;
+
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+
 static int
 tls_version(const char *text)
 {
+    if (strcmp(text, "1.1") == 0) {
+        return TLS1_1_VERSION;
+    }
+
     return strcmp(text, "1.3") == 0 ? TLS1_3_VERSION : TLS1_2_VERSION;
 }
 
@@ -673,6 +698,17 @@ tls_context(int argc, char **argv)
         return NULL;
     }
 
+    /* OpenSSL takes TLS 1.1 for too weak by itself */
+
+    if (argc > 6 && tls_version(argv[5]) == TLS1_1_VERSION) {
+        SSL_CTX_set_security_level(ctx, 0);
+    }
+
+    if (argc > 7) {
+        SSL_CTX_set_tlsext_servername_callback(ctx, tls_sni);
+        SSL_CTX_set_tlsext_servername_arg(ctx, argv[7]);
+    }
+
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE
                           |SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *) "mock", 4);
@@ -692,9 +728,9 @@ main(int argc, char **argv)
     struct rlimit   limit;
     struct pollfd  *set, *more;
 
-    if (argc != 5 && argc != 7) {
+    if (argc != 5 && argc != 7 && argc != 8) {
         fprintf(stderr, "usage: tls PORT PLAIN_PORT CERTIFICATE KEY "
-                        "[MINIMUM MAXIMUM]\n");
+                        "[MINIMUM MAXIMUM [NAME]]\n");
         return 2;
     }
 

@@ -10,10 +10,13 @@ package Test::EventBridge::TLS;
 #   $tls->ca()                  file of the CA, for a trusted certificate
 #   $tls->certificate(%opt)     { crt, key }: files of a server's certificate
 #       names     [ DNS names and addresses ], default localhost, 127.0.0.1
-#       kind      'good', 'expired', 'self' (signed), or 'other' (a CA that
-#                 nobody trusts)
+#       kind      'good', 'expired', 'early' (not valid yet), 'self' (signed),
+#                 'other' (a CA that nobody trusts), or 'chain' (of an authority
+#                 between the CA and it, whose certificate is not sent)
+#       sent      1: the certificate of its authority is sent, too
 #   $tls->front($port, $plain, %opt)    starts; the options above, and
-#       versions  '1.2' or '1.3': that alone
+#       versions  '1.1', '1.2' or '1.3': that alone
+#       only      a name: there is no certificate for others
 #
 # Of a front: pid(), refuse($ms), accept(), drop() and stats(), a hash of
 # handshakes, failed, resumed, open and name, that of the last SNI ("-": none).
@@ -104,7 +107,40 @@ sub _ca {
     return -f "$base.crt" ? $base : $self->_make($name, "Test CA $name",
         "basicConstraints = critical, CA:TRUE\n"
         . "keyUsage = critical, keyCertSign, cRLSign\n"
-        . "subjectKeyIdentifier = hash\n");
+        . "subjectKeyIdentifier = hash\n",
+        $name eq 'between' ? $self->_ca('ca') : undef);
+}
+
+# who signs this kind
+
+sub _authority {
+    my ($self, $kind) = @_;
+    return $self->_ca({ other => 'other', chain => 'between' }->{$kind}
+        // 'ca');
+}
+
+# A certificate for tomorrow: of the commands of openssl, "ca" takes a start in
+# all versions.
+
+sub _early {
+    my ($self, $base, $ca) = @_;
+
+    $self->_write('ca.index', '');
+    $self->_write('ca.index.attr', "unique_subject = no\n");
+    $self->_write('ca.serial', sprintf "%04X\n", 5000 + ++$self->{n});
+
+    my $conf = $self->_write('ca-early.conf', "[ca]\ndefault_ca = d\n[d]\n"
+        . "new_certs_dir = $self->{dir}\ndatabase = $self->{dir}/ca.index\n"
+        . "serial = $self->{dir}/ca.serial\ndefault_md = sha256\n"
+        . "policy = p\n[p]\ncommonName = supplied\n");
+
+    my ($from, $to) = map { POSIX::strftime('%Y%m%d%H%M%SZ',
+        gmtime(time + $_ * 86400)) } 1.5, 9;
+
+    $self->_run(qw/ openssl ca -batch -notext -config /, $conf, '-startdate',
+        $from, '-enddate', $to, '-cert', "$ca.crt", '-keyfile', "$ca.key",
+        '-in', "$base.csr", '-out', "$base.crt", '-extfile', "$base.conf",
+        qw/ -extensions ext /);
 }
 
 sub ca {
@@ -123,12 +159,21 @@ sub certificate {
         my $san = join ', ', map { /^[\d.]+\z|:/ ? "IP:$_" : "DNS:$_" }
             @names;
 
-        my $ca = $kind eq 'self' ? undef
-            : $self->_ca($kind eq 'other' ? 'other' : 'ca');
+        my $ca = $kind eq 'self' ? undef : $self->_authority($kind);
 
         $self->_make($base, $names[0], "basicConstraints = CA:FALSE\n"
             . "subjectAltName = $san\nextendedKeyUsage = serverAuth\n", $ca,
             $kind eq 'expired' ? qw/ -days -1 / : ());
+
+        $self->_early("$self->{dir}/$base", $ca) if $kind eq 'early';
+    }
+
+    if ($opt{sent}) {
+        my $ca = $self->_authority($kind);
+
+        return { key => "$self->{dir}/$base.key", crt => $self->_write(
+            "$base.sent.crt", join '', map { read_file($_) }
+            "$self->{dir}/$base.crt", "$ca.crt") };
     }
 
     return { crt => "$self->{dir}/$base.crt",
@@ -171,7 +216,8 @@ sub front {
         $SIG{$_} = 'DEFAULT' for qw/ TERM INT HUP ALRM PIPE /;
         no warnings;
         exec $program, $port, $plain, $cert->{crt}, $cert->{key},
-            $opt{versions} ? ($opt{versions}) x 2 : ();
+            $opt{versions} || $opt{only} ? ($opt{versions} // '1.2',
+            $opt{versions} // '1.3', $opt{only} // ()) : ();
         POSIX::_exit(127);
     }
 
