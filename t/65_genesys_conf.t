@@ -56,7 +56,8 @@ my %good = (
     connect_timeout => '1s', refresh_margin => '10s',
     breaker_failures => '5', breaker_open => '1s',
     map { $_ => '"/api/v2/x/{id}"' } qw/ subscriptions_path subscription_path
-        subscription_config_path retention_path filters_path /
+        subscription_config_path retention_path filters_path endpoints_path
+        endpoint_path /
 );
 
 for my $name (sort keys %good) {
@@ -169,10 +170,18 @@ bad('main', 'eventbridge_genesys_pass org /_genesys/;', undef,
 # the locations
 
 for my $name (qw/ eventbridge_genesys_subscriptions
-    eventbridge_genesys_retention eventbridge_genesys_filters /)
+    eventbridge_genesys_retention eventbridge_genesys_filters
+    eventbridge_genesys_endpoints /)
 {
     bad('empty', "$name;", undef, qr/invalid number of arguments/);
-    bad('empty', "$name a b;", undef, qr/invalid number of arguments/);
+
+    if ($name =~ /endpoints/) {
+        bad('empty', "$name org b;", 'b');
+
+    } else {
+        bad('empty', "$name a b;", undef, qr/invalid number of arguments/);
+    }
+
     bad('empty', "$name nobody;", 'nobody',
         qr/unknown organisation .* add "eventbridge_genesys nobody/, '/empty');
     bad('empty', "$name other;", 'eventbridge_genesys_pass other URI',
@@ -184,6 +193,29 @@ for my $name (qw/ eventbridge_genesys_subscriptions
 
 bad('empty', "eventbridge_genesys_filters org;\n"
     . 'eventbridge_genesys_retention org;', undef, qr/is duplicate/);
+
+# how endpoints are probed
+
+for my $case ([ 'callback=a/b', qr/the name of an "eventbridge_webhook"/ ],
+    [ 'callback=', qr/the name of an "eventbridge_webhook"/ ],
+    (map { [ "timeout=$_", qr/from 1ms to 60s/ ] } '', 0, '61s', -1, 'x'),
+    (map { [ "method=$_", qr/GET, HEAD or OPTIONS/ ] } '', 'POST', 'get'),
+    (map { [ "path=$_", qr/a path is expected/ ] } '', 'x'),
+    (map { [ "path=$_", qr/has to be encoded/ ] } '/#', "/\x{7f}"),
+    (map { [ "expect=$_", qr/statuses as/ ] } '', 'x', '99', '600', '200-',
+    '-200', '300-200', '200,', ',200', join(',', 100 .. 116)),
+    [ 'trusted_certificate=', qr/a file is expected/ ])
+{
+    bad('empty', "eventbridge_genesys_endpoints org $case->[0];", $case->[0],
+        $case->[1]);
+}
+
+bad('empty', "eventbridge_genesys_endpoints org $_ $_;", $_)
+    for qw/ timeout=1s method=GET path=\/ expect=200 /;
+bad('empty', 'eventbridge_genesys_endpoints org timeout=30s;',
+    'eventbridge_genesys org', qr/leaves no time for the API/, 'timeout');
+bad('empty', 'eventbridge_genesys_endpoints org callback=none;', 'none',
+    qr/unknown webhook/, 'callback=none');
 
 # what retention costs
 
@@ -215,7 +247,10 @@ my @good = (
     [ 'http', "eventbridge_genesys a {\nclient_id c:d;\ncredentials body;\n"
         . "client_secret_file $dir/secret;\nregion eu-west-1;\n}",
         'an id with a colon in the body' ],
-    [ 'server', 'eventbridge_retention_cost gb=1.5 price=0;', 'a cost' ]
+    [ 'server', 'eventbridge_retention_cost gb=1.5 price=0;', 'a cost' ],
+    [ 'empty', 'eventbridge_genesys_endpoints org timeout=29s method=HEAD '
+        . 'path=/a?b expect=200-299,404 trusted_certificate=secret;',
+        'endpoints' ]
 );
 
 # directive may be undef, and so may the value

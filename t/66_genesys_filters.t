@@ -479,24 +479,7 @@ sub ask {
 
 sub put { return ask('PUT', @_) }
 
-# the audit log as it is by now: a line for each operation that has ended
-
-sub audit {
-    # it is written within 100 ms; two equal looks that far apart are the end
-    my ($size, $since) = (-1, 0);
-
-    wait_for(sub {
-        my $now = -s $t->testdir() . '/audit.log' // 0;
-
-        if ($now != $size) {
-            ($size, $since) = ($now, Test::EventBridge::Util::now());
-        }
-
-        return Test::EventBridge::Util::now() - $since > 0.25;
-    }, 10);
-
-    return $t->audit_lines('audit.log');
-}
+sub audit { return $t->audit_settled('audit.log') }
 
 sub problem {
     my ($res, $name) = @_;

@@ -402,19 +402,7 @@ sub ask {
     return $res;
 }
 
-# the audit log: it is written within 100 ms, and then stays as it is
-
-sub audit {
-    my ($size, $since) = (-1, 0);
-
-    wait_for(sub {
-        my $is = -s $t->testdir() . '/audit.log' // 0;
-        ($size, $since) = ($is, now()) if $is != $size;
-        return now() - $since > 0.25;
-    }, 10);
-
-    return $t->audit_lines('audit.log');
-}
+sub audit { return $t->audit_settled('audit.log') }
 
 sub problem {
     my ($res, $name) = @_;

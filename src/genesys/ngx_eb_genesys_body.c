@@ -18,18 +18,10 @@
 #define NGX_EB_GENESYS_SHOWN_NAME   64
 
 
-static ngx_int_t ngx_eb_genesys_body_fields(ngx_eb_genesys_body_t *body,
-    ngx_eb_json_node_t object, const char *prefix,
-    const ngx_eb_genesys_field_t *fields, ngx_uint_t n);
 static void ngx_eb_genesys_body_unknown(ngx_eb_genesys_body_t *body,
     ngx_eb_json_node_t key, const char *prefix, ngx_uint_t known);
-static void ngx_eb_genesys_body_note(ngx_eb_genesys_body_t *body,
-    ngx_str_t *field, const char *rule, const char *message);
 static void ngx_eb_genesys_body_format(ngx_eb_genesys_body_t *body,
     const char *field, const char *rule, const char *fmt, ...);
-static ngx_eb_json_node_t ngx_eb_genesys_body_member(
-    ngx_eb_genesys_body_t *body, ngx_eb_json_node_t parent,
-    const char *field);
 static ngx_int_t ngx_eb_genesys_body_element(ngx_eb_genesys_body_t *body,
     ngx_eb_json_node_t node, const char *field, ngx_uint_t i, size_t len,
     ngx_array_t *values);
@@ -63,7 +55,7 @@ ngx_eb_genesys_body_bad(ngx_eb_genesys_body_t *body, const char *field,
 }
 
 
-static void
+void
 ngx_eb_genesys_body_note(ngx_eb_genesys_body_t *body, ngx_str_t *field,
     const char *rule, const char *message)
 {
@@ -163,9 +155,7 @@ ngx_eb_genesys_body_object(ngx_eb_genesys_body_t *body,
 }
 
 
-/* what is there is read all the same: NGX_OK */
-
-static ngx_int_t
+ngx_int_t
 ngx_eb_genesys_body_fields(ngx_eb_genesys_body_t *body,
     ngx_eb_json_node_t object, const char *prefix,
     const ngx_eb_genesys_field_t *fields, ngx_uint_t n)
@@ -273,7 +263,7 @@ ngx_eb_genesys_body_unknown(ngx_eb_genesys_body_t *body,
 }
 
 
-static ngx_eb_json_node_t
+ngx_eb_json_node_t
 ngx_eb_genesys_body_member(ngx_eb_genesys_body_t *body,
     ngx_eb_json_node_t parent, const char *field)
 {

@@ -61,6 +61,22 @@ ngx_int_t ngx_eb_genesys_body_init(ngx_eb_genesys_body_t *body,
 void ngx_eb_genesys_body_bad(ngx_eb_genesys_body_t *body, const char *field,
     const char *rule, const char *message);
 
+/* the same; field lives as long as the pool */
+void ngx_eb_genesys_body_note(ngx_eb_genesys_body_t *body, ngx_str_t *field,
+    const char *rule, const char *message);
+
+/* NGX_EB_JSON_NONE: there is no such member, and that is no violation */
+ngx_eb_json_node_t ngx_eb_genesys_body_member(ngx_eb_genesys_body_t *body,
+    ngx_eb_json_node_t parent, const char *field);
+
+/*
+ * The object has these fields and no others; prefix is its path and a point.
+ * NGX_OK: what is there can be read all the same; NGX_DECLINED: no memory.
+ */
+ngx_int_t ngx_eb_genesys_body_fields(ngx_eb_genesys_body_t *body,
+    ngx_eb_json_node_t object, const char *prefix,
+    const ngx_eb_genesys_field_t *fields, ngx_uint_t n);
+
 /* the text is an object with these fields and no others */
 ngx_int_t ngx_eb_genesys_body_read(ngx_eb_genesys_body_t *body,
     ngx_str_t *text, const ngx_eb_genesys_field_t *fields, ngx_uint_t n);

@@ -9,6 +9,7 @@
 #include "ngx_eb_json.h"
 #include "ngx_eb_genesys.h"
 #include "ngx_eb_genesys_body.h"
+#include "ngx_eb_genesys_list.h"
 #include "ngx_eb_genesys_op.h"
 #include "ngx_eb_genesys_patch.h"
 
@@ -55,6 +56,29 @@ ngx_eb_genesys_op_reply(ngx_eb_genesys_op_t *op,
 {
     op->answer.api_status = reply->status;
     op->answer.correlation_id = reply->correlation_id;
+}
+
+
+ngx_int_t
+ngx_eb_genesys_op_page(ngx_eb_genesys_op_t *op, ngx_eb_genesys_list_t *list,
+    ngx_eb_genesys_reply_t *reply, ngx_eb_genesys_request_t *request)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_eb_genesys_list_page(list, &reply->body);
+
+    if (rc == NGX_AGAIN
+        && ngx_eb_genesys_list_request(list, request) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_eb_genesys_op_problem(op, 502, "the API's list cannot be "
+                                         "understood: %s", list->error);
+    }
+
+    return rc;
 }
 
 
@@ -230,15 +254,12 @@ static ngx_int_t
 ngx_eb_genesys_violations_write(ngx_pool_t *pool, ngx_array_t *violations,
     ngx_str_t *text)
 {
-    u_char                      *p;
-    size_t                       len;
     ngx_str_t                   *object;
     ngx_uint_t                   i;
     ngx_eb_genesys_member_t     *first;
     ngx_eb_genesys_violation_t  *violation;
 
     violation = violations->elts;
-    len = 2;
 
     object = ngx_palloc(pool, violations->nelts * sizeof(ngx_str_t));
     if (object == NULL) {
@@ -262,31 +283,9 @@ ngx_eb_genesys_violations_write(ngx_pool_t *pool, ngx_array_t *violations,
         {
             return NGX_ERROR;
         }
-
-        len += object[i].len + 1;
     }
 
-    p = ngx_pnalloc(pool, len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    text->data = p;
-    *p++ = '[';
-
-    for (i = 0; i < violations->nelts; i++) {
-
-        if (i) {
-            *p++ = ',';
-        }
-
-        p = ngx_cpymem(p, object[i].data, object[i].len);
-    }
-
-    *p++ = ']';
-    text->len = (size_t) (p - text->data);
-
-    return NGX_OK;
+    return ngx_eb_genesys_array_write(pool, object, violations->nelts, text);
 }
 
 

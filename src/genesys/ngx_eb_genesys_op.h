@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include "ngx_eb_genesys.h"
 #include "ngx_eb_genesys_body.h"
+#include "ngx_eb_genesys_list.h"
 
 
 /*
@@ -45,6 +46,16 @@ ngx_int_t ngx_eb_genesys_op_refused(ngx_eb_genesys_op_t *op,
 /* the same in other words, which say what to do, too; and it is not logged */
 ngx_int_t ngx_eb_genesys_op_refused_for(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply, ngx_str_t *detail);
+
+
+/*
+ * A page of a list, which a 2xx reply brought.  NGX_AGAIN: there are more,
+ * *request is to be sent, but for its operation; NGX_OK: it is over; NGX_DONE:
+ * it cannot be understood, and that is answered; NGX_ERROR: no memory.
+ */
+ngx_int_t ngx_eb_genesys_op_page(ngx_eb_genesys_op_t *op,
+    ngx_eb_genesys_list_t *list, ngx_eb_genesys_reply_t *reply,
+    ngx_eb_genesys_request_t *request);
 
 
 /* notes in the answer what there is to know of every reply */

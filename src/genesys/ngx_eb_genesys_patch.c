@@ -47,6 +47,8 @@ static ngx_int_t ngx_eb_genesys_patch_object(ngx_eb_genesys_patch_t *patch,
     ngx_eb_json_node_t object, ngx_eb_genesys_member_t *member);
 static ngx_int_t ngx_eb_genesys_same(ngx_eb_genesys_patch_t *patch,
     ngx_eb_json_node_t node, ngx_eb_genesys_member_t *member);
+static ngx_int_t ngx_eb_genesys_same_value(ngx_eb_genesys_patch_t *patch,
+    ngx_eb_json_node_t our, ngx_eb_json_node_t their);
 static ngx_int_t ngx_eb_genesys_same_array(ngx_eb_genesys_patch_t *patch,
     ngx_eb_json_node_t node, ngx_uint_t set);
 static ngx_int_t ngx_eb_genesys_same_scalar(ngx_eb_genesys_patch_t *patch,
@@ -180,6 +182,17 @@ ngx_eb_genesys_doc_integer(ngx_eb_genesys_doc_t *doc, ngx_eb_json_node_t node,
 }
 
 
+ngx_uint_t
+ngx_eb_genesys_doc_version(ngx_eb_genesys_doc_t *doc, int64_t version)
+{
+    int64_t  has;
+
+    return version < 0
+           || (ngx_eb_genesys_doc_integer(doc, 0, "version", &has) == NGX_OK
+               && has == version);
+}
+
+
 ngx_int_t
 ngx_eb_genesys_integer(ngx_str_t *raw, int64_t *value)
 {
@@ -221,6 +234,61 @@ ngx_eb_genesys_integer(ngx_str_t *raw, int64_t *value)
     *value = n;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_eb_genesys_number_cmp(ngx_str_t *raw, int64_t n)
+{
+    u_char                   *p;
+    int64_t                   whole, places;
+    ngx_uint_t                used;
+    ngx_eb_genesys_number_t   number;
+
+    ngx_eb_genesys_number(raw, &number);
+
+    if (number.n == 0) {
+        return n ? -1 : 0;
+    }
+
+    if (number.negative) {
+        return -1;
+    }
+
+    /* of the digits, so many stand before the point */
+
+    places = (int64_t) number.n + number.power;
+
+    if (places > NGX_EB_GENESYS_MAX_DIGITS + 1) {
+        return 1;
+    }
+
+    p = number.first;
+    whole = 0;
+    used = 0;
+
+    for ( /* void */ ; places > 0; places--) {
+
+        if (used == number.n) {
+            whole *= 10;
+            continue;
+        }
+
+        if (*p == '.') {
+            p++;
+        }
+
+        whole = whole * 10 + (*p++ - '0');
+        used++;
+    }
+
+    if (whole != n) {
+        return (whole < n) ? -1 : 1;
+    }
+
+    /* what is left is not all zeros */
+
+    return (used < number.n) ? 1 : 0;
 }
 
 
@@ -366,8 +434,6 @@ ngx_eb_genesys_member_t *
 ngx_eb_genesys_member_strings(ngx_pool_t *pool,
     ngx_eb_genesys_member_t **first, const char *name, ngx_array_t *values)
 {
-    u_char      *p;
-    size_t       len;
     ngx_str_t    text, *value, *quoted;
     ngx_uint_t   i;
 
@@ -377,38 +443,59 @@ ngx_eb_genesys_member_strings(ngx_pool_t *pool,
     }
 
     value = values->elts;
-    len = 2;
 
     for (i = 0; i < values->nelts; i++) {
 
         if (ngx_eb_json_quote(pool, &value[i], &quoted[i]) != NGX_OK) {
             return NULL;
         }
+    }
 
-        len += quoted[i].len + 1;
+    if (ngx_eb_genesys_array_write(pool, quoted, values->nelts, &text)
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return ngx_eb_genesys_member(pool, first, name, &text);
+}
+
+
+ngx_int_t
+ngx_eb_genesys_array_write(ngx_pool_t *pool, ngx_str_t *texts, ngx_uint_t n,
+    ngx_str_t *array)
+{
+    u_char      *p;
+    size_t       len;
+    ngx_uint_t   i;
+
+    len = 2;
+
+    for (i = 0; i < n; i++) {
+        len += texts[i].len + 1;
     }
 
     p = ngx_pnalloc(pool, len);
     if (p == NULL) {
-        return NULL;
+        return NGX_ERROR;
     }
 
-    text.data = p;
+    array->data = p;
     *p++ = '[';
 
-    for (i = 0; i < values->nelts; i++) {
+    for (i = 0; i < n; i++) {
 
         if (i) {
             *p++ = ',';
         }
 
-        p = ngx_cpymem(p, quoted[i].data, quoted[i].len);
+        p = ngx_cpymem(p, texts[i].data, texts[i].len);
     }
 
     *p++ = ']';
-    text.len = (size_t) (p - text.data);
+    array->len = (size_t) (p - array->data);
 
-    return ngx_eb_genesys_member(pool, first, name, &text);
+    return NGX_OK;
 }
 
 
@@ -618,6 +705,10 @@ ngx_eb_genesys_same(ngx_eb_genesys_patch_t *patch, ngx_eb_json_node_t node,
         return NGX_ERROR;
     }
 
+    if (member->whole) {
+        return ngx_eb_genesys_same_value(patch, 0, node);
+    }
+
     if (ngx_eb_json_type(&patch->ours->json, 0) == '[') {
         return ngx_eb_genesys_same_array(patch, node, member->set);
     }
@@ -627,6 +718,86 @@ ngx_eb_genesys_same(ngx_eb_genesys_patch_t *patch, ngx_eb_json_node_t node,
     }
 
     return ngx_eb_genesys_same_scalar(patch, 0, node);
+}
+
+
+/*
+ * Both values in depth, which the parsers bound; members have no order.  Ours
+ * has been validated, so no object of it has many, nor one name twice.
+ */
+
+static ngx_int_t
+ngx_eb_genesys_same_value(ngx_eb_genesys_patch_t *patch,
+    ngx_eb_json_node_t our, ngx_eb_json_node_t their)
+{
+    u_char               type;
+    ngx_int_t            rc;
+    ngx_str_t            name;
+    ngx_eb_json_t       *ours, *theirs;
+    ngx_eb_json_node_t   step, node, other;
+
+    ours = &patch->ours->json;
+    theirs = &patch->theirs->json;
+
+    type = ngx_eb_json_type(ours, our);
+
+    if (type != '{' && type != '[') {
+        return ngx_eb_genesys_same_scalar(patch, our, their);
+    }
+
+    if (ngx_eb_json_type(theirs, their) != type) {
+        return NGX_DECLINED;
+    }
+
+    /* a member is a key, a colon, and its value */
+
+    step = (type == '{') ? 2 : 0;
+
+    node = ngx_eb_json_first(ours, our);
+    other = ngx_eb_json_first(theirs, their);
+
+    while (node != NGX_EB_JSON_NONE && other != NGX_EB_JSON_NONE) {
+        node = ngx_eb_json_after(ours, node + step);
+        other = ngx_eb_json_after(theirs, other + step);
+    }
+
+    if (node != other) {
+        return NGX_DECLINED;
+    }
+
+    node = ngx_eb_json_first(ours, our);
+    other = ngx_eb_json_first(theirs, their);
+
+    while (node != NGX_EB_JSON_NONE) {
+
+        if (step) {
+            if (ngx_eb_json_string(ours, node, patch->theirs->pool, &name)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            other = ngx_eb_json_member(theirs, their, &name);
+
+            if (other == NGX_EB_JSON_NONE) {
+                return NGX_DECLINED;
+            }
+        }
+
+        rc = ngx_eb_genesys_same_value(patch, node + step, other);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        node = ngx_eb_json_after(ours, node + step);
+
+        if (step == 0) {
+            other = ngx_eb_json_after(theirs, other);
+        }
+    }
+
+    return NGX_OK;
 }
 
 

@@ -40,6 +40,8 @@ struct ngx_eb_genesys_member_s {
     ngx_eb_genesys_member_t  *next;
     unsigned                  set:1;        /* the array has no order */
     unsigned                  duration:1;   /* as many days are the same */
+    unsigned                  whole:1;      /* the text is any JSON, and all
+                                               there is to be */
     unsigned                  missing:1;    /* any value is as good, and none
                                                is no reason to write */
 };
@@ -70,11 +72,18 @@ ngx_int_t ngx_eb_genesys_doc_string(ngx_eb_genesys_doc_t *doc,
 ngx_int_t ngx_eb_genesys_doc_integer(ngx_eb_genesys_doc_t *doc,
     ngx_eb_json_node_t node, const char *name, int64_t *value);
 
+/* is that the version of the object?  one below 0 is any version */
+ngx_uint_t ngx_eb_genesys_doc_version(ngx_eb_genesys_doc_t *doc,
+    int64_t version);
+
 /*
  * The value of a number that is a whole one from 0 to 10^15, however it is
  * spelled.  NGX_OK, NGX_DECLINED.
  */
 ngx_int_t ngx_eb_genesys_integer(ngx_str_t *raw, int64_t *value);
+
+/* a number, however it is spelled, less n: its sign; n is 0 to 10^15 */
+ngx_int_t ngx_eb_genesys_number_cmp(ngx_str_t *raw, int64_t n);
 
 
 /*
@@ -91,6 +100,10 @@ ngx_eb_genesys_member_t *ngx_eb_genesys_member_number(ngx_pool_t *pool,
     ngx_eb_genesys_member_t **first, const char *name, ngx_uint_t value);
 ngx_eb_genesys_member_t *ngx_eb_genesys_member_strings(ngx_pool_t *pool,
     ngx_eb_genesys_member_t **first, const char *name, ngx_array_t *values);
+
+/* JSON texts as an array.  NGX_OK, NGX_ERROR */
+ngx_int_t ngx_eb_genesys_array_write(ngx_pool_t *pool, ngx_str_t *texts,
+    ngx_uint_t n, ngx_str_t *array);
 
 /* the members as a document.  NGX_OK, NGX_ERROR */
 ngx_int_t ngx_eb_genesys_members_write(ngx_pool_t *pool,

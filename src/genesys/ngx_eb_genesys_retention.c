@@ -69,8 +69,6 @@ static ngx_int_t ngx_eb_genesys_retention_send(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_request_t *request);
 static ngx_int_t ngx_eb_genesys_retention_read(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply, ngx_eb_genesys_request_t *request);
-static ngx_int_t ngx_eb_genesys_retention_pinned(
-    ngx_eb_genesys_retention_ctx_t *ctx);
 static ngx_int_t ngx_eb_genesys_retention_written(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply, ngx_eb_genesys_request_t *request);
 static ngx_int_t ngx_eb_genesys_retention_later(ngx_eb_genesys_op_t *op,
@@ -413,7 +411,9 @@ ngx_eb_genesys_retention_read(ngx_eb_genesys_op_t *op,
         return ngx_eb_genesys_retention_polled(op, reply, request);
     }
 
-    if (ngx_eb_genesys_retention_pinned(ctx) != NGX_OK) {
+    /* a sender who says which version it read wants to change no other */
+
+    if (!ngx_eb_genesys_doc_version(ctx->theirs, ctx->policy.version)) {
         return ngx_eb_genesys_op_problem(op, 409, "the policy has another "
                                          "version than %L by now",
                                          ctx->policy.version);
@@ -426,27 +426,6 @@ ngx_eb_genesys_retention_read(ngx_eb_genesys_op_t *op,
 
     return ngx_eb_genesys_retention_send(op, NGX_EB_GENESYS_ON_PUT, 0,
                                          request);
-}
-
-
-/* a sender who says which version it read wants to change no other */
-
-static ngx_int_t
-ngx_eb_genesys_retention_pinned(ngx_eb_genesys_retention_ctx_t *ctx)
-{
-    int64_t  version;
-
-    if (ctx->policy.version < 0) {
-        return NGX_OK;
-    }
-
-    if (ngx_eb_genesys_doc_integer(ctx->theirs, 0, "version", &version)
-        != NGX_OK)
-    {
-        return NGX_DECLINED;
-    }
-
-    return (version == ctx->policy.version) ? NGX_OK : NGX_DECLINED;
 }
 
 

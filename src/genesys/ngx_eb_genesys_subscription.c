@@ -430,28 +430,11 @@ ngx_eb_genesys_searched(ngx_eb_genesys_op_t *op,
                                          ngx_eb_genesys_sub_instead(ctx));
     }
 
-    rc = ngx_eb_genesys_list_page(&ctx->list, &reply->body);
+    rc = ngx_eb_genesys_op_page(op, &ctx->list, reply, request);
 
-    switch (rc) {
-
-    case NGX_OK:
-        break;
-
-    case NGX_AGAIN:
-        if (ngx_eb_genesys_list_request(&ctx->list, request) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
+    if (rc != NGX_OK) {
         ngx_str_set(&request->operation, "subscription_list");
-
-        return NGX_AGAIN;
-
-    case NGX_DECLINED:
-        return ngx_eb_genesys_op_problem(op, 502, "the API's list cannot be "
-                                         "understood: %s", ctx->list.error);
-
-    default: /* NGX_ERROR */
-        return NGX_ERROR;
+        return rc;
     }
 
     if (ctx->verb == NGX_EB_GENESYS_SUB_LIST) {

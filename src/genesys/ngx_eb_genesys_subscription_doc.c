@@ -26,7 +26,6 @@ static ngx_int_t ngx_eb_genesys_no_config(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_request_t *request);
 static ngx_int_t ngx_eb_genesys_compare(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_request_t *request);
-static ngx_int_t ngx_eb_genesys_pinned(ngx_eb_genesys_ctx_t *ctx);
 static ngx_int_t ngx_eb_genesys_put(ngx_eb_genesys_op_t *op,
     ngx_str_t *body, ngx_eb_genesys_request_t *request);
 static ngx_int_t ngx_eb_genesys_configured(ngx_eb_genesys_op_t *op,
@@ -267,7 +266,11 @@ ngx_eb_genesys_compare(ngx_eb_genesys_op_t *op,
         return ngx_eb_genesys_configured(op, request);
     }
 
-    if (ngx_eb_genesys_pinned(ctx) != NGX_OK) {
+    /* a sender who says which version it read wants to replace no other */
+
+    if (ctx->verb == NGX_EB_GENESYS_SUB_REPLACE
+        && !ngx_eb_genesys_doc_version(ctx->theirs, ctx->settings->version))
+    {
         return ngx_eb_genesys_op_problem(op, 409, "it has another version "
                                          "than %L by now",
                                          ctx->settings->version);
@@ -279,29 +282,6 @@ ngx_eb_genesys_compare(ngx_eb_genesys_op_t *op,
     }
 
     return ngx_eb_genesys_put(op, &out, request);
-}
-
-
-/* a sender who says which version it read wants to replace no other */
-
-static ngx_int_t
-ngx_eb_genesys_pinned(ngx_eb_genesys_ctx_t *ctx)
-{
-    int64_t  version;
-
-    if (ctx->verb != NGX_EB_GENESYS_SUB_REPLACE
-        || ctx->settings->version < 0)
-    {
-        return NGX_OK;
-    }
-
-    if (ngx_eb_genesys_doc_integer(ctx->theirs, 0, "version", &version)
-        != NGX_OK)
-    {
-        return NGX_DECLINED;
-    }
-
-    return (version == ctx->settings->version) ? NGX_OK : NGX_DECLINED;
 }
 
 

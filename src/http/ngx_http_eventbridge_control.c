@@ -9,6 +9,7 @@
 
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_endpoints.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_genesys_filter.h"
 #include "ngx_eb_genesys_retention.h"
@@ -43,6 +44,8 @@ typedef struct {
     ngx_str_t                         subscription;
     ngx_str_t                         attribute;
     unsigned                          retention:1;
+    unsigned                          endpoints:1;  /* they are resolved */
+    unsigned                          state:1;  /* theirs has changed */
 } ngx_http_eventbridge_action_t;
 
 
@@ -52,6 +55,7 @@ static ngx_int_t ngx_http_eventbridge_control_allowed(ngx_http_request_t *r,
     ngx_http_eventbridge_control_t *control, ngx_str_t *parts, ngx_uint_t n);
 static void ngx_http_eventbridge_control_body(ngx_http_request_t *r);
 static ngx_int_t ngx_http_eventbridge_control_start(ngx_http_request_t *r);
+static void ngx_http_eventbridge_control_run(void *data);
 static ngx_int_t ngx_http_eventbridge_control_op(ngx_http_request_t *r,
     ngx_http_eventbridge_control_t *control,
     ngx_http_eventbridge_action_t *action, ngx_eb_genesys_op_t *op,
@@ -65,6 +69,8 @@ static ngx_int_t ngx_http_eventbridge_control_retention(
     ngx_str_t *parts, ngx_str_t *body);
 static ngx_uint_t ngx_http_eventbridge_control_dry(ngx_http_request_t *r);
 static ngx_msec_t ngx_http_eventbridge_control_clock(void);
+static ngx_str_t *ngx_http_eventbridge_control_callback(
+    ngx_http_eventbridge_action_t *action);
 static ngx_int_t ngx_http_eventbridge_control_before(void *data,
     ngx_eb_genesys_request_t *request);
 static void ngx_http_eventbridge_control_intended(void *data, ngx_int_t rc);
@@ -75,11 +81,12 @@ static void ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api,
     void *data, ngx_int_t rc);
 static void ngx_http_eventbridge_control_audit(
     ngx_http_eventbridge_action_t *action, ngx_http_eventbridge_api_t *api,
-    ngx_int_t rc);
+    ngx_str_t *record, ngx_int_t rc);
 static void ngx_http_eventbridge_control_outcome(
-    ngx_http_eventbridge_action_t *action);
+    ngx_http_eventbridge_action_t *action, ngx_str_t *record);
 static void ngx_http_eventbridge_control_count(
-    ngx_http_eventbridge_action_t *action, ngx_eb_genesys_op_t *op);
+    ngx_http_eventbridge_action_t *action, ngx_eb_genesys_op_t *op,
+    ngx_str_t *record);
 static ngx_int_t ngx_http_eventbridge_control_answer(ngx_http_request_t *r,
     ngx_eb_genesys_answer_t *answer);
 
@@ -215,6 +222,15 @@ ngx_http_eventbridge_control_allowed(ngx_http_request_t *r,
 
         break;
 
+    case NGX_HTTP_EVENTBRIDGE_ENDPOINTS:
+
+        if (n == 0) {
+            methods = NGX_HTTP_GET|NGX_HTTP_POST;
+            ngx_str_set(&allow, "GET, POST");
+        }
+
+        break;
+
     default: /* NGX_HTTP_EVENTBRIDGE_FILTERS */
 
         if (control->org->integrations ? (n == 1 || n == 2) : (n == 3)) {
@@ -259,6 +275,7 @@ ngx_http_eventbridge_control_body(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_eventbridge_control_start(ngx_http_request_t *r)
 {
+    ngx_int_t                          rc;
     ngx_str_t                          body;
     ngx_pool_cleanup_t                *cln;
     ngx_eb_genesys_op_t               *op;
@@ -323,7 +340,7 @@ ngx_http_eventbridge_control_start(ngx_http_request_t *r)
     action->waiter = waiter;
     action->api = api;
 
-    if (action->retention) {
+    if (action->retention || action->endpoints) {
         emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
         action->outbox = emcf->outbox;
         ngx_http_eventbridge_api_before(api,
@@ -336,8 +353,21 @@ ngx_http_eventbridge_control_start(ngx_http_request_t *r)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    ngx_http_eventbridge_api_run(api, ngx_http_eventbridge_control_done,
-                                 action);
+    rc = action->endpoints
+         ? ngx_http_eventbridge_endpoints_probe(control, op,
+                                            ngx_http_eventbridge_api_facts(api),
+                                            ngx_http_eventbridge_control_run,
+                                            action)
+         : NGX_OK;
+
+    if (rc == NGX_ERROR) {
+        cln->handler = NULL;
+        goto failed;
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_eventbridge_control_run(action);
+    }
 
     return NGX_OK;
 
@@ -346,6 +376,16 @@ failed:
     ngx_http_eventbridge_api_destroy(api);
 
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+static void
+ngx_http_eventbridge_control_run(void *data)
+{
+    ngx_http_eventbridge_action_t *action = data;
+
+    ngx_http_eventbridge_api_run(action->api,
+                                 ngx_http_eventbridge_control_done, action);
 }
 
 
@@ -396,6 +436,14 @@ ngx_http_eventbridge_control_op(ngx_http_request_t *r,
     if (control->kind == NGX_HTTP_EVENTBRIDGE_RETENTION) {
         return ngx_http_eventbridge_control_retention(r, control, action, op,
                                                       copies, body);
+    }
+
+    if (control->kind == NGX_HTTP_EVENTBRIDGE_ENDPOINTS) {
+        action->endpoints = (r->method == NGX_HTTP_POST);
+
+        return ngx_http_eventbridge_endpoints_op(control, op,
+                                         action->endpoints ? body : NULL,
+                                         ngx_http_eventbridge_control_dry(r));
     }
 
     api = &control->org->subscriptions;
@@ -546,9 +594,20 @@ ngx_http_eventbridge_control_clock(void)
 }
 
 
+/* who hears of what has happened; it may be nobody */
+
+static ngx_str_t *
+ngx_http_eventbridge_control_callback(ngx_http_eventbridge_action_t *action)
+{
+    return action->endpoints ? &action->control->endpoints->callback
+                             : &action->control->conf->cost->callback;
+}
+
+
 /*
- * The first change of a policy is not sent before it is on the disk that it is
- * to be: if nobody lives to tell how it ended, that is what will be told.
+ * The first change of a policy, or of an integration, is not sent before it is
+ * on the disk that it is to be: if nobody lives to tell how it ended, that is
+ * what will be told.
  */
 
 static ngx_int_t
@@ -557,16 +616,17 @@ ngx_http_eventbridge_control_before(void *data,
 {
     ngx_http_eventbridge_action_t *action = data;
 
-    ngx_str_t                         record, none, *audit;
+    ngx_str_t                         record, none, *audit, *callback;
     ngx_http_eventbridge_loc_conf_t  *conf;
 
-    static ngx_str_t  update = ngx_string(NGX_EB_GENESYS_RETENTION_UPDATE);
+    static ngx_str_t  get = ngx_string("GET");
 
     conf = action->control->conf;
+    callback = ngx_http_eventbridge_control_callback(action);
 
     if (action->outbox == NULL || action->intent
-        || (conf->audit == NULL && conf->cost->callback.len == 0)
-        || !ngx_http_eventbridge_same(&request->operation, &update))
+        || (conf->audit == NULL && callback->len == 0)
+        || ngx_http_eventbridge_same(&request->method, &get))
     {
         return NGX_OK;
     }
@@ -582,7 +642,7 @@ ngx_http_eventbridge_control_before(void *data,
                         : &none;
 
     action->intent = ngx_eb_outbox_intend(&action->outbox->outbox,
-                                        &conf->cost->callback, audit, &record,
+                                          callback, audit, &record,
                                         ngx_http_eventbridge_control_intended,
                                         action);
 
@@ -613,6 +673,11 @@ ngx_http_eventbridge_control_record(ngx_http_eventbridge_action_t *action,
     tp = ngx_timeofday();
     op = ngx_http_eventbridge_api_op(action->api);
 
+    if (action->endpoints) {
+        return ngx_http_eventbridge_endpoints_record(action->control, op,
+                                                     record);
+    }
+
     return ngx_eb_genesys_retention_record(op->pool,
                                            ngx_eb_genesys_retention(op),
                                            (int64_t) tp->sec * 1000 + tp->msec,
@@ -637,16 +702,24 @@ ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api, void *data,
 {
     ngx_http_eventbridge_action_t *action = data;
 
+    ngx_str_t             text, *record;
     ngx_connection_t     *c;
     ngx_pool_cleanup_t   *cln;
     ngx_http_request_t   *r;
     ngx_eb_genesys_op_t  *op;
 
     op = ngx_http_eventbridge_api_op(api);
+    record = NULL;
 
-    ngx_http_eventbridge_control_audit(action, api, rc);
-    ngx_http_eventbridge_control_count(action, op);
-    ngx_http_eventbridge_control_outcome(action);
+    if ((action->retention || action->endpoints)
+        && ngx_http_eventbridge_control_record(action, &text) == NGX_OK)
+    {
+        record = &text;
+    }
+
+    ngx_http_eventbridge_control_audit(action, api, record, rc);
+    ngx_http_eventbridge_control_count(action, op, record);
+    ngx_http_eventbridge_control_outcome(action, record);
 
     if (action->waiter == NULL) {
         return;
@@ -673,37 +746,52 @@ ngx_http_eventbridge_control_done(ngx_http_eventbridge_api_t *api, void *data,
 }
 
 
-static void
-ngx_http_eventbridge_control_outcome(ngx_http_eventbridge_action_t *action)
-{
-    ngx_int_t  rc;
-    ngx_str_t  record;
+/* record is NULL when there is no memory for it */
 
-    if (action->intent == NULL) {
+static void
+ngx_http_eventbridge_control_outcome(ngx_http_eventbridge_action_t *action,
+    ngx_str_t *record)
+{
+    ngx_str_t  *callback;
+
+    if (action->intent) {
+        ngx_eb_outbox_outcome(action->intent, record);
+        action->intent = NULL;
         return;
     }
 
-    rc = ngx_http_eventbridge_control_record(action, &record);
+    /* nothing was written at the API, but what is known has changed */
 
-    ngx_eb_outbox_outcome(action->intent, (rc == NGX_OK) ? &record : NULL);
+    if (!action->endpoints || !action->state || record == NULL) {
+        return;
+    }
 
-    action->intent = NULL;
+    callback = ngx_http_eventbridge_control_callback(action);
+
+    if (action->outbox && callback->len) {
+        (void) ngx_eb_outbox_append(&action->outbox->outbox, callback, record,
+                                    NULL, NULL);
+    }
 }
 
 
-/* what becomes of retention policies */
+/* what becomes of retention policies and integrations */
 
 static void
 ngx_http_eventbridge_control_count(ngx_http_eventbridge_action_t *action,
-    ngx_eb_genesys_op_t *op)
+    ngx_eb_genesys_op_t *op, ngx_str_t *record)
 {
-    u_char                             buf[256], *point;
+    u_char                            *point;
     ngx_int_t                          cost;
     ngx_str_t                          labels;
-    ngx_eb_out_t                       out;
     ngx_eb_stats_cell_t               *cells;
     ngx_eb_genesys_retention_t        *retention;
     ngx_http_eventbridge_main_conf_t  *emcf;
+
+    if (action->endpoints) {
+        action->state = ngx_http_eventbridge_endpoints_end(action->control, op,
+                                                           record);
+    }
 
     if (!action->retention) {
         return;
@@ -717,16 +805,7 @@ ngx_http_eventbridge_control_count(ngx_http_eventbridge_action_t *action,
         return;
     }
 
-    ngx_eb_out_init(&out, buf, sizeof(buf));
-
-    ngx_eb_out_lit(&out, "organisation=");
-    ngx_eb_out_label(&out, &action->control->org->name, 64);
-
-    labels.data = buf;
-    labels.len = out.pos - buf;
-
-    cells = ngx_eb_stats_series(emcf->stats, NGX_EB_STATS_ORGANISATION,
-                                &labels);
+    cells = ngx_http_eventbridge_org_cells(emcf->stats, action->control->org);
 
     ngx_eb_stats_add(cells, NGX_EB_STATS_O_ADJUSTMENTS, 1);
     ngx_eb_stats_add(cells, NGX_EB_STATS_O_MIGRATIONS, retention->migrated);
@@ -753,7 +832,7 @@ ngx_http_eventbridge_control_count(ngx_http_eventbridge_action_t *action,
 
 static void
 ngx_http_eventbridge_control_audit(ngx_http_eventbridge_action_t *action,
-    ngx_http_eventbridge_api_t *api, ngx_int_t rc)
+    ngx_http_eventbridge_api_t *api, ngx_str_t *record, ngx_int_t rc)
 {
     u_char                           line[NGX_HTTP_EVENTBRIDGE_CONTROL_LINE];
     size_t                           max;
@@ -835,10 +914,8 @@ again:
 
     /* that of a change goes by way of the outbox, where there is one */
 
-    if (action->retention && action->intent == NULL
-        && ngx_http_eventbridge_control_record(action, &text) == NGX_OK)
-    {
-        ngx_eb_audit_text(audit, &text);
+    if (record && action->intent == NULL) {
+        ngx_eb_audit_text(audit, record);
     }
 }
 

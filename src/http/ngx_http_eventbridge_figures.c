@@ -6,7 +6,7 @@
  */
 
 
-#include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_endpoints.h"
 
 
 /* a name of 256 bytes, of which each can need three */
@@ -26,6 +26,9 @@ static double ngx_http_eventbridge_org_figure(ngx_http_eventbridge_org_t *org,
     ngx_uint_t i);
 static ngx_uint_t ngx_http_eventbridge_organisations_health(
     ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out);
+static ngx_int_t ngx_http_eventbridge_resolve_figure(
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_http_eventbridge_org_t *org,
+    ngx_uint_t i, double *value);
 static double ngx_http_eventbridge_subscription_figure(
     ngx_http_eventbridge_subscription_t *sub, ngx_uint_t i);
 
@@ -80,10 +83,28 @@ static ngx_http_eventbridge_figure_head_t
      / sizeof(ngx_http_eventbridge_figure_head_t))
 
 
+/* without data there is no rate and no average, and no line either */
+
+static ngx_http_eventbridge_figure_head_t
+    ngx_http_eventbridge_resolve_heads[] = {
+
+    { "eventbridge_genesys_reachability_rate", "gauge",
+      "Share of the endpoints probed so far that were reachable." },
+
+    { "eventbridge_genesys_resolve_latency_average_seconds", "gauge",
+      "Average time that a resolve took." }
+};
+
+#define NGX_HTTP_EVENTBRIDGE_RESOLVE_HEADS                                    \
+    (sizeof(ngx_http_eventbridge_resolve_heads)                               \
+     / sizeof(ngx_http_eventbridge_figure_head_t))
+
+
 ngx_uint_t
 ngx_http_eventbridge_genesys_nextras(ngx_http_eventbridge_main_conf_t *emcf)
 {
-    return emcf->organisations.nelts * NGX_HTTP_EVENTBRIDGE_ORG_HEADS
+    return emcf->organisations.nelts * (NGX_HTTP_EVENTBRIDGE_ORG_HEADS
+                                        + NGX_HTTP_EVENTBRIDGE_RESOLVE_HEADS)
            + emcf->subscriptions.nelts
              * NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_HEADS;
 }
@@ -120,6 +141,34 @@ ngx_http_eventbridge_genesys_extras(ngx_pool_t *pool,
             {
                 return NGX_ERROR;
             }
+        }
+    }
+
+    for (j = 0; j < NGX_HTTP_EVENTBRIDGE_RESOLVE_HEADS; j++) {
+        head = &ngx_http_eventbridge_resolve_heads[j];
+
+        for (i = 0; i < emcf->organisations.nelts; i++) {
+
+            if (ngx_http_eventbridge_resolve_figure(emcf, orgs[i], j,
+                                                    &extra[*n].value)
+                != NGX_OK)
+            {
+                continue;
+            }
+
+            extra[*n].name = head->name;
+            extra[*n].type = head->type;
+            extra[*n].help = head->help;
+
+            if (ngx_http_eventbridge_figure_labels(pool, "organisation=",
+                                                   &orgs[i]->name,
+                                                   &extra[*n].labels)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            (*n)++;
         }
     }
 
@@ -214,6 +263,40 @@ ngx_http_eventbridge_org_figure(ngx_http_eventbridge_org_t *org, ngx_uint_t i)
     ngx_shmtx_unlock(&org->shpool->mutex);
 
     return value;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_resolve_figure(ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_http_eventbridge_org_t *org, ngx_uint_t i, double *value)
+{
+    double                part, whole;
+    ngx_eb_stats_cell_t  *cells;
+
+    /* it is of no location */
+
+    if (org->endpoints_pool == NULL) {
+        return NGX_DECLINED;
+    }
+
+    cells = ngx_http_eventbridge_org_cells(emcf->stats, org);
+
+    if (i == 0) {
+        part = (double) cells[NGX_EB_STATS_O_REACHABLE];
+        whole = (double) cells[NGX_EB_STATS_O_PROBES];
+
+    } else {
+        part = (double) cells[NGX_EB_STATS_O_RESOLVE_SUM] / 1000;
+        whole = (double) cells[NGX_EB_STATS_O_RESOLVES];
+    }
+
+    if (whole <= 0) {
+        return NGX_DECLINED;
+    }
+
+    *value = part / whole;
+
+    return NGX_OK;
 }
 
 

@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_endpoints.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_genesys_region.h"
 #include "ngx_eb_genesys_retention.h"
@@ -130,6 +131,12 @@ static ngx_http_eventbridge_org_line_t  ngx_http_eventbridge_org_lines[] = {
 
     { ngx_string("filters_path"), ngx_http_eventbridge_org_path,
       offsetof(ngx_http_eventbridge_org_t, filters) },
+
+    { ngx_string("endpoints_path"), ngx_http_eventbridge_org_path,
+      offsetof(ngx_http_eventbridge_org_t, endpoints_path) },
+
+    { ngx_string("endpoint_path"), ngx_http_eventbridge_org_path,
+      offsetof(ngx_http_eventbridge_org_t, endpoint_path) },
 
     { ngx_null_string, NULL, 0 }
 };
@@ -625,6 +632,14 @@ ngx_http_eventbridge_org_complete(ngx_conf_t *cf,
         ngx_str_set(&org->retention, NGX_EB_GENESYS_RETENTION_PATH);
     }
 
+    if (org->endpoints_path.len == 0) {
+        ngx_str_set(&org->endpoints_path, NGX_EB_GENESYS_ENDPOINTS_PATH);
+    }
+
+    if (org->endpoint_path.len == 0) {
+        ngx_str_set(&org->endpoint_path, NGX_EB_GENESYS_ENDPOINT_PATH);
+    }
+
     if (org->subscriptions.list.len == 0) {
         org->subscriptions.list = org->integrations
                                   ? ngx_eb_genesys_integrations_api.list
@@ -1102,7 +1117,7 @@ ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
 
         ngx_http_eventbridge_harden(cf, control->pass);
 
-        return NGX_OK;
+        return ngx_http_eventbridge_endpoints_setup(cf, control);
     }
 
     ngx_log_error(NGX_LOG_EMERG, cf->log, 0,

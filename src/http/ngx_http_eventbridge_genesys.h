@@ -67,6 +67,8 @@ typedef struct {
     ngx_eb_genesys_sub_api_t      subscriptions;    /* templates of paths */
     ngx_str_t                 retention;
     ngx_str_t                 filters;
+    ngx_str_t                 endpoints_path;
+    ngx_str_t                 endpoint_path;
     ngx_resolver_t           *resolver;     /* NULL: none is configured */
     ngx_msec_t                resolver_timeout;
     u_char                   *file;
@@ -75,6 +77,10 @@ typedef struct {
     ngx_str_t                 lease;        /* who has it gets a token */
     ngx_slab_pool_t          *shpool;       /* protects the token */
     ngx_http_eventbridge_token_t  *token;
+
+    ngx_slab_pool_t          *endpoints_pool;   /* protects what was resolved,
+                                               NULL: nothing is */
+    ngx_http_eventbridge_resolved_t  *endpoints;
 
     /* of one worker, see ngx_http_eventbridge_oauth.c */
     void                     *oauth;
@@ -155,6 +161,7 @@ struct ngx_http_eventbridge_cost_s {
 typedef enum {
     NGX_HTTP_EVENTBRIDGE_SUBSCRIPTIONS = 0,
     NGX_HTTP_EVENTBRIDGE_RETENTION,
+    NGX_HTTP_EVENTBRIDGE_ENDPOINTS,
     NGX_HTTP_EVENTBRIDGE_FILTERS
 } ngx_http_eventbridge_control_e;
 
@@ -163,6 +170,7 @@ struct ngx_http_eventbridge_control_s {
     ngx_http_eventbridge_control_e    kind;
     ngx_str_t                 organisation;
     ngx_http_eventbridge_org_t       *org;
+    ngx_http_eventbridge_endpoints_t  *endpoints;   /* NULL: of another kind */
     ngx_http_eventbridge_loc_conf_t  *conf;
     ngx_http_core_loc_conf_t *clcf;
     ngx_http_core_srv_conf_t *cscf;

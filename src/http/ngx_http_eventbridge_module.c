@@ -10,6 +10,7 @@
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_endpoints.h"
 #include "ngx_http_eventbridge_outbox.h"
 
 
@@ -77,6 +78,9 @@ static ngx_http_eventbridge_control_e  ngx_http_eventbridge_subscriptions =
 
 static ngx_http_eventbridge_control_e  ngx_http_eventbridge_retention =
     NGX_HTTP_EVENTBRIDGE_RETENTION;
+
+static ngx_http_eventbridge_control_e  ngx_http_eventbridge_endpoints_kind =
+    NGX_HTTP_EVENTBRIDGE_ENDPOINTS;
 
 static ngx_http_eventbridge_control_e  ngx_http_eventbridge_filters =
     NGX_HTTP_EVENTBRIDGE_FILTERS;
@@ -286,6 +290,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       &ngx_http_eventbridge_retention },
+
+    { ngx_string("eventbridge_genesys_endpoints"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_eventbridge_endpoints,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      &ngx_http_eventbridge_endpoints_kind },
 
     { ngx_string("eventbridge_genesys_filters"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,

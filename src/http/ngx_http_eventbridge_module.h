@@ -139,6 +139,10 @@ typedef struct ngx_http_eventbridge_bucket_s  ngx_http_eventbridge_bucket_t;
 
 /* of the Genesys side: ngx_http_eventbridge_genesys.h */
 typedef struct ngx_http_eventbridge_control_s  ngx_http_eventbridge_control_t;
+typedef struct ngx_http_eventbridge_endpoints_s
+    ngx_http_eventbridge_endpoints_t;
+typedef struct ngx_http_eventbridge_resolved_s
+    ngx_http_eventbridge_resolved_t;
 typedef struct ngx_http_eventbridge_cost_s     ngx_http_eventbridge_cost_t;
 
 /* of callbacks: ngx_http_eventbridge_outbox.h */

@@ -137,6 +137,9 @@ typedef char  ngx_eb_stats_assert_latency[
 typedef char  ngx_eb_stats_assert_call[
     NGX_EB_STATS_C_END - NGX_EB_STATS_C_LATENCY_HIST
     == NGX_EB_STATS_LATENCY_N + 2 ? 1 : -1];
+typedef char  ngx_eb_stats_assert_resolve[
+    NGX_EB_STATS_O_END - NGX_EB_STATS_O_RESOLVE_HIST
+    == NGX_EB_STATS_LATENCY_N + 2 ? 1 : -1];
 typedef char  ngx_eb_stats_assert_cells[
     NGX_EB_STATS_L_END <= NGX_EB_STATS_CELLS ? 1 : -1];
 
@@ -338,6 +341,22 @@ static const ngx_eb_stats_metric_t  ngx_eb_stats_metrics[] = {
     { "eventbridge_genesys_adjustment_cost_usd_total", "counter",
       "Estimated cost of the storage that changed retention policies ask for.",
       NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_COST, NULL, NULL, 1 },
+    { "eventbridge_genesys_resolves_total", "counter",
+      "Integrations whose endpoints were to be resolved.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_RESOLVES, NULL, NULL, 0 },
+    { "eventbridge_genesys_resolves_successful_total", "counter",
+      "Those that were deployed, or were already.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_RESOLVED, NULL, NULL, 0 },
+    { "eventbridge_genesys_endpoints_probed_total", "counter",
+      "Endpoints that were probed for them.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_PROBES, NULL, NULL, 0 },
+    { "eventbridge_genesys_endpoints_reachable_total", "counter",
+      "Endpoints that were found to be reachable, trusted and healthy.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_REACHABLE, NULL, NULL, 0 },
+    { "eventbridge_genesys_resolve_duration_seconds", "histogram",
+      "Time that a resolve took, probes included.",
+      NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_RESOLVE_HIST, NULL,
+      &ngx_eb_stats_latency, 1 },
 
     { "eventbridge_audit_lines_total", "counter",
       "Lines written to audit logs.",
@@ -420,6 +439,14 @@ void
 ngx_eb_stats_observe_call(ngx_eb_stats_cell_t *cells, int64_t msec)
 {
     ngx_eb_stats_observe(cells, NGX_EB_STATS_C_LATENCY_HIST,
+                         &ngx_eb_stats_latency, msec);
+}
+
+
+void
+ngx_eb_stats_observe_resolve(ngx_eb_stats_cell_t *cells, int64_t msec)
+{
+    ngx_eb_stats_observe(cells, NGX_EB_STATS_O_RESOLVE_HIST,
                          &ngx_eb_stats_latency, msec);
 }
 

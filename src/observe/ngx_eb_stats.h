@@ -138,6 +138,12 @@ enum {                          /* NGX_EB_STATS_ORGANISATION */
     NGX_EB_STATS_O_MIGRATIONS,          /* those that are over */
     NGX_EB_STATS_O_ADJUST_MSEC,         /* sum of their latencies */
     NGX_EB_STATS_O_COST,                /* of all: 1/1000 USD */
+    NGX_EB_STATS_O_RESOLVES,            /* of endpoints */
+    NGX_EB_STATS_O_RESOLVED,            /* those that succeeded */
+    NGX_EB_STATS_O_PROBES,              /* endpoints that were looked at */
+    NGX_EB_STATS_O_REACHABLE,           /* and found to be well */
+    NGX_EB_STATS_O_RESOLVE_HIST,        /* as that of a destination */
+    NGX_EB_STATS_O_RESOLVE_SUM = NGX_EB_STATS_O_RESOLVE_HIST + 15,
     NGX_EB_STATS_O_END
 };
 
@@ -188,6 +194,7 @@ void ngx_eb_stats_count_lag(ngx_eb_stats_cell_t *counts, int64_t msec);
 void ngx_eb_stats_observe_batch(ngx_eb_stats_cell_t *cells, ngx_uint_t n);
 void ngx_eb_stats_observe_latency(ngx_eb_stats_cell_t *cells, int64_t msec);
 void ngx_eb_stats_observe_call(ngx_eb_stats_cell_t *cells, int64_t msec);
+void ngx_eb_stats_observe_resolve(ngx_eb_stats_cell_t *cells, int64_t msec);
 
 
 /*

@@ -8,7 +8,7 @@
  * is the document.
  */
 
-/* sources: src/genesys/ngx_eb_genesys_op.c src/genesys/ngx_eb_genesys_patch.c src/genesys/ngx_eb_genesys_duration.c */
+/* sources: src/genesys/ngx_eb_genesys_op.c src/genesys/ngx_eb_genesys_list.c src/genesys/ngx_eb_genesys_patch.c src/genesys/ngx_eb_genesys_duration.c */
 /* sources: src/genesys/ngx_eb_genesys_filter.c src/genesys/ngx_eb_genesys_filter_answer.c src/genesys/ngx_eb_genesys_filter_check.c src/genesys/ngx_eb_genesys_filter_doc.c src/wire/ngx_eb_json_edit.c src/wire/ngx_eb_out.c src/wire/ngx_eb_time.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* libs: -lsimdjson -lpcre2-8 */
 

@@ -11,7 +11,7 @@
  */
 
 /* sources: src/genesys/ngx_eb_genesys_region.c src/genesys/ngx_eb_genesys_token.c */
-/* sources: src/genesys/ngx_eb_genesys_retry.c src/genesys/ngx_eb_genesys_op.c */
+/* sources: src/genesys/ngx_eb_genesys_retry.c src/genesys/ngx_eb_genesys_op.c src/genesys/ngx_eb_genesys_list.c */
 /* sources: src/genesys/ngx_eb_genesys_patch.c src/genesys/ngx_eb_genesys_duration.c */
 /* sources: src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* sources: src/wire/ngx_eb_json_edit.c src/wire/ngx_eb_out.c */

@@ -6,7 +6,7 @@
  * whose replies may be anything.
  */
 
-/* sources: src/genesys/ngx_eb_genesys_op.c src/genesys/ngx_eb_genesys_body.c */
+/* sources: src/genesys/ngx_eb_genesys_op.c src/genesys/ngx_eb_genesys_list.c src/genesys/ngx_eb_genesys_body.c */
 /* sources: src/genesys/ngx_eb_genesys_patch.c src/genesys/ngx_eb_genesys_duration.c */
 /* sources: src/genesys/ngx_eb_genesys_retry.c src/wire/ngx_eb_json_edit.c */
 /* sources: src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c src/wire/ngx_eb_out.c */

@@ -168,33 +168,13 @@ static void
 bad(const char *body, ngx_uint_t n, const char *field, const char *rule,
     const char *name)
 {
-    u_char      *p, *last, text[256];
-    ngx_int_t    rc;
-    ngx_uint_t   count;
+    ngx_int_t  rc;
 
     adjust(body);
     rc = play(&op, name, NULL, 0);
     done(rc, 400, "retention_policy_update", 0, name);
 
-    p = op.answer.body.data;
-    last = p + op.answer.body.len;
-
-    for (count = 0; p < last; p++) {
-        p = memmem(p, last - p, "{\"field\":", 9);
-
-        if (p == NULL) {
-            break;
-        }
-
-        count++;
-    }
-
-    if (!is_int(count, n, "%s: violations", name)) {
-        diag("%.*s", (int) op.answer.body.len, op.answer.body.data);
-    }
-
-    *ngx_sprintf(text, "{\"field\":\"%s\",\"rule\":\"%s\"", field, rule) = 0;
-    script_has(&op, (char *) text, name);
+    script_violations(&op, n, field, rule, name);
 }
 
 

@@ -169,4 +169,35 @@ script_has(ngx_eb_genesys_op_t *op, const char *text, const char *name)
 }
 
 
+/* a problem document with n violations, of which one is this */
+
+static ngx_inline void
+script_violations(ngx_eb_genesys_op_t *op, ngx_uint_t n, const char *field,
+    const char *rule, const char *name)
+{
+    u_char      *p, *last, text[256];
+    ngx_uint_t   count;
+
+    p = op->answer.body.data;
+    last = p + op->answer.body.len;
+
+    for (count = 0; p < last; p++) {
+        p = memmem(p, last - p, "{\"field\":", 9);
+
+        if (p == NULL) {
+            break;
+        }
+
+        count++;
+    }
+
+    if (!is_int(count, n, "%s: violations", name)) {
+        diag("%.*s", (int) op->answer.body.len, op->answer.body.data);
+    }
+
+    *ngx_sprintf(text, "{\"field\":\"%s\",\"rule\":\"%s\"", field, rule) = 0;
+    script_has(op, (char *) text, name);
+}
+
+
 #endif /* _GENESYS_SCRIPT_H_INCLUDED_ */

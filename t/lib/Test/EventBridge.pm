@@ -803,6 +803,24 @@ sub audit_lines {
 
 ###############################################################################
 
+# The same of a log that is written within 100 ms of what it tells: when it has
+# stayed as it is.
+
+sub audit_settled {
+    my ($self, $file) = @_;
+    my ($size, $since) = (-1, 0);
+
+    wait_for(sub {
+        my $is = -s "$self->{dir}/$file" // 0;
+        ($size, $since) = ($is, now()) if $is != $size;
+        return now() - $since > 0.25;
+    }, 10);
+
+    return $self->audit_lines($file);
+}
+
+###############################################################################
+
 # where the exposition is; found in the configuration when not said
 
 sub metrics_at {

@@ -537,6 +537,16 @@ sub header {
 
 my $json = JSON::PP->new()->utf8()->allow_nonref();
 
+# a problem document (RFC 9457) that says the same status
+
+sub is_problem {
+    my ($self) = @_;
+    my $doc = eval { $self->json() };
+
+    return ($self->header('Content-Type') // '') eq 'application/problem+json'
+        && ref $doc eq 'HASH' && ($doc->{status} // 0) == $self->status();
+}
+
 sub json {
     my ($self) = @_;
     return eval { $json->decode($self->{body}) };
