@@ -137,6 +137,7 @@ sub destinations {
     my (%to, $out);
 
     $to{$_} = 1 for $text =~ m,^\s*eventbridge_route\s+(/[\w/.-]+),mg;
+    $to{$_} = 1 for $text =~ m,\balternate=(/[\w/.-]+),g;
     $to{$_} = 1 for $text =~ m,^\s*eventbridge_unrouted\s+(/[\w/.-]+),mg;
     $out = '';
 

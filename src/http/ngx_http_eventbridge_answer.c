@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_destination.h"
 
 
 /* an answer lists at most so many invalid events */
@@ -389,6 +390,10 @@ ngx_http_eventbridge_answer_destinations(ngx_http_eventbridge_job_t *job,
         if (status) {
             ngx_eb_out_lit(out, ",\"status\":");
             ngx_eb_out_int(out, status);
+        }
+
+        if (ngx_http_eventbridge_destination_refused(job, d, 0)) {
+            ngx_eb_out_lit(out, ",\"down\":true");
         }
 
         ngx_eb_out_lit(out, "}");

@@ -131,7 +131,7 @@ ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
 
     /* everything goes one way: the body is what was received */
 
-    if (send->nhits == job->batch.nevents
+    if (send->nevents == job->batch.nevents
         && ((kind == NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS
              && shape == NGX_EB_BODY_EVENTS && !job->batch.siblings)
             || (kind == NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY
@@ -181,7 +181,7 @@ ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
 
             while (i + 1 < send->nhits
                    && hits[send->hits[i + 1]].event
-                      == hits[send->hits[i]].event + 1)
+                      <= hits[send->hits[i]].event + 1)
             {
                 i++;
                 end = events[hits[send->hits[i]].event].raw.data

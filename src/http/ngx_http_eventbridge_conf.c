@@ -707,6 +707,9 @@ ngx_http_eventbridge_route(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             rv = ngx_http_eventbridge_metadata(cf, &value[i],
                                                &route->metadata);
 
+        } else if (ngx_http_eventbridge_takes(&value[i], "alternate=", &s)) {
+            rv = ngx_http_eventbridge_alternate(cf, &value[i], &s, route);
+
         } else {
             rv = ngx_http_eventbridge_refuse(cf, &value[i], NULL);
         }

@@ -8,7 +8,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_destination.h"
 #include "ngx_http_eventbridge_auth.h"
 
 
@@ -676,6 +676,7 @@ static ngx_int_t
 ngx_http_eventbridge_explain_destinations(ngx_http_eventbridge_explain_t *e,
     ngx_uint_t i)
 {
+    ngx_int_t                            alternate;
     ngx_uint_t                           j, first;
     const char                          *action, *mark;
     ngx_eb_store_key_t                  *key;
@@ -768,6 +769,18 @@ ngx_http_eventbridge_explain_destinations(ngx_http_eventbridge_explain_t *e,
             }
 
             ngx_http_eventbridge_explain_text(e, ",\"mark\":", mark);
+        }
+
+        if (d->health) {
+            ngx_http_eventbridge_explain_text(e, ",\"state\":",
+                           ngx_eb_health_name(d->health->sh->health.state));
+        }
+
+        alternate = e->ingest.routes[hits[j].route].alternate;
+
+        if (alternate >= 0) {
+            ngx_http_eventbridge_explain_name(e, ",\"alternate\":",
+                                     &e->ingest.destinations[alternate].uri);
         }
 
         ngx_eb_out_lit(&e->out, "}");

@@ -6,7 +6,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_destination.h"
 #include "ngx_http_eventbridge_auth.h"
 #include "ngx_eb_gunzip.h"
 
@@ -496,6 +496,8 @@ ngx_http_eventbridge_deadline(ngx_event_t *ev)
     }
 
     if (ctx->job) {
+        ngx_http_eventbridge_destination_overdue(ctx->job);
+
         /* runs posted requests itself */
         ngx_http_eventbridge_answer(ctx->job);
         return;

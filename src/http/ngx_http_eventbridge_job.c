@@ -7,7 +7,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_destination.h"
 
 
 /* of a job's memory; see ngx_http_eventbridge_pool_get() */
@@ -258,7 +258,7 @@ ngx_http_eventbridge_job_prepare(ngx_http_eventbridge_job_t *job)
         ngx_queue_init(&job->waiting[i]);
     }
 
-    return NGX_OK;
+    return ngx_http_eventbridge_destination_prepare(job);
 }
 
 
@@ -289,18 +289,19 @@ ngx_http_eventbridge_job_begin(ngx_http_eventbridge_job_t *job)
 static void
 ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job)
 {
-    ngx_int_t                       rc;
-    ngx_uint_t                      i, j, n;
-    ngx_eb_route_hit_t             *hits;
-    ngx_http_eventbridge_item_t    *item;
+    ngx_int_t                            rc;
+    ngx_uint_t                           i, j, n;
+    ngx_http_eventbridge_item_t         *item;
+    ngx_http_eventbridge_destination_t  *d;
 
     rc = NGX_OK;
+    d = job->ingest->destinations;
+
+    ngx_http_eventbridge_destination_forget(job);
 
     if (job->store) {
 
         /* what only goes where there is no room is not even claimed */
-
-        hits = job->hits.elts;
 
         for (i = 0; i < job->batch.nevents; i++) {
             item = &job->items[i];
@@ -315,7 +316,7 @@ ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job)
                  j++)
             {
                 n += ngx_http_eventbridge_job_saturated(job,
-                          &job->ingest->destinations[hits[j].destination]);
+                       &d[ngx_http_eventbridge_destination_target(job, j, 0)]);
             }
 
             if (n == item->nhits) {
@@ -326,9 +327,9 @@ ngx_http_eventbridge_job_claim(ngx_http_eventbridge_job_t *job)
                 {
                     job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
                     job->saturated = 1;
-                    ngx_eb_stats_add(job->ingest->destinations[
-                                               hits[j].destination].cells,
-                                     NGX_EB_STATS_D_SATURATED, 1);
+                    ngx_eb_stats_add(
+                        d[ngx_http_eventbridge_destination_target(job, j, 0)]
+                            .cells, NGX_EB_STATS_D_SATURATED, 1);
                 }
 
                 ngx_http_eventbridge_settle(job, i,
@@ -509,8 +510,8 @@ static ngx_uint_t
 ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
     ngx_uint_t i)
 {
-    uint64_t                             done;
-    ngx_uint_t                           j, failed;
+    uint64_t                             done, bit;
+    ngx_uint_t                           j, to, failed;
     ngx_eb_route_hit_t                  *hits;
     ngx_http_eventbridge_item_t         *item;
     ngx_http_eventbridge_destination_t  *d;
@@ -518,6 +519,7 @@ ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
     item = &job->items[i];
     hits = job->hits.elts;
     done = job->keys ? job->keys[i].done : 0;
+    bit = 0;
     failed = 0;
 
     item->state = NGX_HTTP_EVENTBRIDGE_SENDING;
@@ -541,6 +543,27 @@ ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
             }
         }
 
+        to = ngx_http_eventbridge_destination_target(job, j, 1);
+
+        if (to != hits[j].destination) {
+
+            job->hit_to[j] = to;
+
+            /* the alternate may have it, for a reason of its own: then it
+               has taken the event for both */
+
+            if (job->keys && job->keys[i].status == NGX_EB_KEY_CLAIMED
+                && job->ingest->destinations[to].bit >= 0
+                && (done & ((uint64_t) 1 << job->ingest->destinations[to].bit)))
+            {
+                job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_ALREADY;
+                bit |= (uint64_t) 1 << d->bit;
+                continue;
+            }
+
+            d = &job->ingest->destinations[to];
+        }
+
         if (ngx_http_eventbridge_job_saturated(job, d)) {
             job->hit_states[j] = NGX_HTTP_EVENTBRIDGE_HIT_FAILED;
             job->saturated = 1;
@@ -553,14 +576,16 @@ ngx_http_eventbridge_job_plan_item(ngx_http_eventbridge_job_t *job,
         item->pending++;
     }
 
-    if (item->pending) {
-        return item->pending;
+    if (job->keys && job->keys[i].status == NGX_EB_KEY_CLAIMED
+        && (bit || item->pending == 0))
+    {
+        job->keys[i].done = bit;
+        job->keys[i].final = (item->pending == 0);
+        ngx_http_eventbridge_commit(job, &job->keys[i], 1);
     }
 
-    if (job->keys && job->keys[i].status == NGX_EB_KEY_CLAIMED) {
-        job->keys[i].done = 0;
-        job->keys[i].final = 1;
-        ngx_http_eventbridge_commit(job, &job->keys[i], 1);
+    if (item->pending) {
+        return item->pending;
     }
 
     ngx_http_eventbridge_settle(job, i,
@@ -576,12 +601,13 @@ static ngx_int_t
 ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
 {
     uint32_t                     *list, *next[NGX_EB_ROUTE_MAX_DESTINATIONS];
-    ngx_uint_t                    i, d, total;
+    ngx_uint_t                    i, n, d, total, last;
     ngx_uint_t                    count[NGX_EB_ROUTE_MAX_DESTINATIONS];
     ngx_eb_route_hit_t           *hits;
     ngx_http_eventbridge_item_t  *item;
 
     hits = job->hits.elts;
+    last = job->ingest->ndestinations;
     total = 0;
 
     ngx_memzero(count, sizeof(count));
@@ -593,7 +619,7 @@ ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
         if (item->state == NGX_HTTP_EVENTBRIDGE_SENDING
             && job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_IDLE)
         {
-            count[hits[i].destination]++;
+            count[ngx_http_eventbridge_hit_to(job, i)]++;
             total++;
         }
     }
@@ -603,7 +629,7 @@ ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
         return NGX_ERROR;
     }
 
-    for (d = 0; d < job->ingest->ndestinations; d++) {
+    for (d = 0; d < last; d++) {
         next[d] = list;
         list += count[d];
     }
@@ -614,11 +640,11 @@ ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
         if (item->state == NGX_HTTP_EVENTBRIDGE_SENDING
             && job->hit_states[i] == NGX_HTTP_EVENTBRIDGE_HIT_IDLE)
         {
-            *next[hits[i].destination]++ = i;
+            *next[ngx_http_eventbridge_hit_to(job, i)]++ = i;
         }
     }
 
-    for (d = 0; d < job->ingest->ndestinations; d++) {
+    for (d = 0; d < last; d++) {
 
         if (count[d] == 0) {
             continue;
@@ -636,8 +662,15 @@ ngx_http_eventbridge_job_group(ngx_http_eventbridge_job_t *job)
             continue;
         }
 
-        for (i = 0; i < count[d]; i++) {
-            if (ngx_http_eventbridge_job_add_send(job, d, &list[i], 1)
+        for (i = 0; i < count[d]; i += n) {
+
+            for (n = 1; i + n < count[d]; n++) {
+                if (hits[list[i + n]].event != hits[list[i]].event) {
+                    break;
+                }
+            }
+
+            if (ngx_http_eventbridge_job_add_send(job, d, &list[i], n)
                 == NULL)
             {
                 return NGX_ERROR;
@@ -681,7 +714,11 @@ ngx_http_eventbridge_job_add_send(ngx_http_eventbridge_job_t *job,
 
     for (i = 0; i < nhits; i++) {
         job->hit_states[hits[i]] = NGX_HTTP_EVENTBRIDGE_HIT_SENT;
-        send->bytes += job->batch.events[all[hits[i]].event].raw.len;
+
+        if (i == 0 || all[hits[i]].event != all[hits[i - 1]].event) {
+            send->nevents++;
+            send->bytes += job->batch.events[all[hits[i]].event].raw.len;
+        }
     }
 
     return send;
@@ -701,8 +738,11 @@ ngx_http_eventbridge_job_saturated(ngx_http_eventbridge_job_t *job,
     ngx_uint_t                      limit;
     ngx_http_eventbridge_worker_t  *w;
 
-    if (job->dest_sends[d - job->ingest->destinations]) {
-        /* the job has its place already */
+    if (job->dest_sends[d - job->ingest->destinations]
+        || ngx_http_eventbridge_destination_refused(job,
+                                           d - job->ingest->destinations, 0))
+    {
+        /* the job has its place already, or will need none */
         return 0;
     }
 
@@ -775,6 +815,10 @@ ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
         sends = job->sends.elts;
         sends[job->next_send++] = send;
 
+        if (ngx_http_eventbridge_destination_refuse(send)) {
+            goto next;
+        }
+
         ngx_http_eventbridge_job_send_begin(send);
 
         if (ngx_http_eventbridge_send(send) != NGX_OK) {
@@ -792,6 +836,8 @@ ngx_http_eventbridge_job_run(ngx_http_eventbridge_job_t *job)
 
             job->cut = 1;
         }
+
+    next:
 
         /* those that fail at once must not keep the worker to themselves */
 

@@ -9,6 +9,7 @@
 #include "ngx_http_eventbridge_module.h"
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_destination.h"
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_endpoints.h"
 #include "ngx_http_eventbridge_outbox.h"
@@ -136,6 +137,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_eventbridge_loc_conf_t, policy_all),
       &ngx_http_eventbridge_policies },
+
+    { ngx_string("eventbridge_probe"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_CONF_2MORE,
+      ngx_http_eventbridge_probe,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
 
     { ngx_string("eventbridge_unrouted"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,

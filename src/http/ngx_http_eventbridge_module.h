@@ -105,6 +105,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t                 destination;
+    ngx_str_t                 alternate;    /* empty: none */
     ngx_str_t                 name;
     ngx_eb_regex_t           *source;
     ngx_eb_regex_t           *type;
@@ -114,17 +115,23 @@ typedef struct {
 } ngx_http_eventbridge_route_conf_t;
 
 
+/* whether it is up: ngx_http_eventbridge_destination.h */
+typedef struct ngx_http_eventbridge_health_s  ngx_http_eventbridge_health_t;
+
+
 typedef struct {
     ngx_str_t                 uri;
     ngx_http_core_loc_conf_t *clcf;
     ngx_int_t                 bit;          /* in the checkpoint, -1: none */
     ngx_uint_t                index;        /* among all destinations */
+    ngx_http_eventbridge_health_t  *health; /* NULL: nobody asks */
     ngx_eb_stats_cell_t      *cells;
 } ngx_http_eventbridge_destination_t;
 
 
 typedef struct {
     ngx_str_t                 name;
+    ngx_int_t                 alternate;    /* destination, -1: none */
     ngx_eb_stats_cell_t      *cells;
 } ngx_http_eventbridge_route_t;
 
@@ -163,6 +170,7 @@ typedef struct {
     ngx_http_eventbridge_destination_t  *destinations;
     ngx_uint_t                ndestinations;
     ngx_uint_t                unrouted;     /* its destination's number */
+    ngx_uint_t                alternates;   /* some route has one */
     ngx_uint_t                index;        /* among all ingest locations */
     ngx_http_eventbridge_bucket_t  *bucket; /* NULL: any rate */
     ngx_eb_stats_cell_t      *cells;
@@ -276,6 +284,9 @@ typedef struct {
     ngx_array_t               controls;
     ngx_http_eventbridge_outbox_t  *outbox; /* NULL: nothing is said of one */
     ngx_array_t               subscriptions;    /* that are declared */
+    ngx_array_t              *healths;  /* ngx_http_eventbridge_health_t *,
+                                           NULL: none */
+    void                     *prober;       /* of one worker, or NULL */
     ngx_fd_t                  lock;         /* of leases */
     ngx_uint_t                ndestinations;
     ngx_str_t                 stats_file;
@@ -342,6 +353,8 @@ typedef struct {
     ngx_queue_t               queue;        /* until it is started */
     uint32_t                 *hits;         /* numbers in job->hits */
     ngx_uint_t                nhits;
+    ngx_uint_t                nevents;      /* one may have several hits, as
+                                               an alternate, side by side */
     size_t                    bytes;
     ngx_msec_t                start;
     off_t                     received;     /* of the answer's body */
@@ -357,6 +370,8 @@ typedef struct {
     unsigned                  retried:1;
     unsigned                  local:1;  /* it never left this worker: that says
                                            nothing of the destination */
+    unsigned                  refused:1;    /* because that is down */
+    unsigned                  overdue:1;    /* the sender was answered first */
 } ngx_http_eventbridge_send_t;
 
 
@@ -389,6 +404,10 @@ struct ngx_http_eventbridge_job_s {
     ngx_array_t               hits;         /* ngx_eb_route_hit_t */
     uint8_t                  *hit_states;
     uint16_t                 *hit_status;   /* of the destination's answer */
+    uint16_t                 *hit_to;   /* where it is sent, NULL: to its own
+                                           destination */
+    uint8_t                  *verdicts; /* by destination, NULL: none is ever
+                                           refused */
     ngx_eb_store_t           *store;        /* NULL: no checkpoint */
     uint32_t                  token;
 
@@ -506,6 +525,10 @@ char *ngx_http_eventbridge_route(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_eventbridge_unrouted(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* the "alternate" parameter of eventbridge_route, whose value is uri */
+char *ngx_http_eventbridge_alternate(ngx_conf_t *cf, ngx_str_t *parameter,
+    ngx_str_t *uri, ngx_http_eventbridge_route_conf_t *route);
 char *ngx_http_eventbridge_inflight(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_eventbridge_audit_log(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -661,6 +684,14 @@ void ngx_http_eventbridge_job_detach(ngx_http_eventbridge_job_t *job);
 ngx_http_eventbridge_send_t *ngx_http_eventbridge_job_add_send(
     ngx_http_eventbridge_job_t *job, ngx_uint_t destination, uint32_t *hits,
     ngx_uint_t nhits);
+
+/* the number of the destination that takes a hit, if any does */
+static ngx_inline ngx_uint_t
+ngx_http_eventbridge_hit_to(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
+{
+    return job->hit_to ? job->hit_to[i]
+                     : ((ngx_eb_route_hit_t *) job->hits.elts)[i].destination;
+}
 
 /* ngx_http_eventbridge_outcome.c */
 

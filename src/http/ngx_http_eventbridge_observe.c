@@ -8,6 +8,7 @@
 
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_outbox.h"
+#include "ngx_http_eventbridge_destination.h"
 
 
 /* figures of a checkpoint that live in its own file */
@@ -156,7 +157,8 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
                                     + emcf->logs.nelts
                                       * NGX_HTTP_EVENTBRIDGE_LOG_FIGURES
                                     + NGX_HTTP_EVENTBRIDGE_OUTBOX_FIGURES
-                                  + ngx_http_eventbridge_genesys_nextras(emcf))
+                                  + ngx_http_eventbridge_genesys_nextras(emcf)
+                              + ngx_http_eventbridge_destination_nextras(emcf))
                                  * sizeof(ngx_eb_stats_extra_t));
     if (extra == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -173,6 +175,8 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
     if (ngx_http_eventbridge_zone_extras(r, emcf, extra, &n) != NGX_OK
         || ngx_http_eventbridge_log_extras(r, emcf, extra, &n) != NGX_OK
         || ngx_http_eventbridge_genesys_extras(r->pool, emcf, extra, &n)
+           != NGX_OK
+        || ngx_http_eventbridge_destination_extras(r->pool, emcf, extra, &n)
            != NGX_OK
         || ngx_eb_stats_render(emcf->stats, r->pool, extra, n, &text)
            != NGX_OK)
@@ -401,7 +405,8 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
 
     emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
 
-    size = 128 + emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH
+    size = 128 + ngx_http_eventbridge_destination_health_size(emcf)
+           + emcf->zones.nelts * NGX_HTTP_EVENTBRIDGE_ZONE_HEALTH
            + NGX_HTTP_EVENTBRIDGE_MAX_DOWN * NGX_HTTP_EVENTBRIDGE_DOWN_HEALTH
            + (emcf->subscriptions.nelts + 1)
              * NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_HEALTH
@@ -458,6 +463,7 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
     degraded |= ngx_http_eventbridge_health_down(emcf, &out);
     ngx_eb_out_lit(&out, "]");
     degraded |= ngx_http_eventbridge_genesys_health(emcf, &out);
+    degraded |= ngx_http_eventbridge_destination_health(emcf, &out);
     ngx_eb_out_lit(&out, "}\n");
 
     ngx_eb_out_init(&head, buf, 64);
@@ -658,7 +664,8 @@ ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job, ngx_uint_t i)
         ngx_http_eventbridge_join(&ro, j == item->hit,
                                   &job->ingest->routes[hits[j].route].name);
         ngx_http_eventbridge_join(&de, j == item->hit,
-                     &job->ingest->destinations[hits[j].destination].uri);
+                     &job->ingest->destinations[
+                                  ngx_http_eventbridge_hit_to(job, j)].uri);
 
         /* of what failed first, even if it is that there was no answer */
 

@@ -30,8 +30,6 @@ static char *ngx_http_eventbridge_webhook_url(ngx_conf_t *cf,
     ngx_eb_webhook_t *w, ngx_str_t *url);
 static char *ngx_http_eventbridge_webhook_parameter(ngx_conf_t *cf,
     ngx_eb_webhook_t *w, ngx_str_t *parameter);
-static char *ngx_http_eventbridge_webhook_file(ngx_conf_t *cf,
-    ngx_str_t *parameter, ngx_str_t *file);
 static char *ngx_http_eventbridge_webhook_secrets(ngx_conf_t *cf,
     ngx_eb_webhook_t *w, ngx_str_t *file);
 static ngx_int_t ngx_http_eventbridge_outbox_audits(ngx_conf_t *cf,
@@ -292,7 +290,7 @@ ngx_http_eventbridge_webhook_parameter(ngx_conf_t *cf, ngx_eb_webhook_t *w,
 
     if (ngx_http_eventbridge_takes(parameter, "secret_file=", &s)) {
 
-        rv = ngx_http_eventbridge_webhook_file(cf, parameter, &s);
+        rv = ngx_http_eventbridge_parameter_file(cf, parameter, &s);
         if (rv != NGX_CONF_OK) {
             return rv;
         }
@@ -302,7 +300,7 @@ ngx_http_eventbridge_webhook_parameter(ngx_conf_t *cf, ngx_eb_webhook_t *w,
 
     if (ngx_http_eventbridge_takes(parameter, "trusted_certificate=", &s)) {
 
-        rv = ngx_http_eventbridge_webhook_file(cf, parameter, &s);
+        rv = ngx_http_eventbridge_parameter_file(cf, parameter, &s);
         w->trusted_certificate = s;
 
         return rv;
@@ -368,8 +366,8 @@ ngx_http_eventbridge_webhook_parameter(ngx_conf_t *cf, ngx_eb_webhook_t *w,
 }
 
 
-static char *
-ngx_http_eventbridge_webhook_file(ngx_conf_t *cf, ngx_str_t *parameter,
+char *
+ngx_http_eventbridge_parameter_file(ngx_conf_t *cf, ngx_str_t *parameter,
     ngx_str_t *file)
 {
     if (file->len == 0) {

@@ -35,6 +35,10 @@ char *ngx_http_eventbridge_webhook(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_eventbridge_outbox_callback(ngx_conf_t *cf,
     ngx_str_t *parameter, ngx_str_t *name);
 
+/* the file that a parameter names gets its full name */
+char *ngx_http_eventbridge_parameter_file(ngx_conf_t *cf,
+    ngx_str_t *parameter, ngx_str_t *file);
+
 /* postconfiguration */
 ngx_int_t ngx_http_eventbridge_outbox_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf);

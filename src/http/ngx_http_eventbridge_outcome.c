@@ -8,7 +8,7 @@
  */
 
 
-#include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_destination.h"
 
 
 /* a destination cannot send senders away for longer */
@@ -43,6 +43,7 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
 
     if (!send->local) {
         ngx_http_eventbridge_outcome_stats(send);
+        ngx_http_eventbridge_destination_sent(send);
     }
 
     for (i = 0; i < send->nhits; i++) {
@@ -51,7 +52,8 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
 
     if (send->delivered) {
         ngx_eb_stats_add(send->destination->cells, NGX_EB_STATS_D_FORWARDED,
-                         send->nhits);
+                         send->nevents);
+        ngx_http_eventbridge_destination_delivered(send);
         ngx_http_eventbridge_outcome_up(send->destination);
         ngx_http_eventbridge_finish_hits(job, send->hits, send->nhits,
                                          NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED);
@@ -73,7 +75,7 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
 
         ngx_http_eventbridge_outcome_up(send->destination);
 
-        if (send->nhits > 1) {
+        if (send->nevents > 1) {
             if (ngx_http_eventbridge_bisect(send) == NGX_OK) {
                 return;
             }
@@ -82,12 +84,14 @@ ngx_http_eventbridge_outcome(ngx_http_eventbridge_send_t *send)
             reason = "permanent";
         }
 
-    } else if (!send->local && ngx_http_eventbridge_outcome_down(send)) {
+    } else if ((!send->local || send->refused)
+               && ngx_http_eventbridge_outcome_down(send))
+    {
         reason = "unavailable";
     }
 
     ngx_eb_stats_add(send->destination->cells, NGX_EB_STATS_D_FAILED,
-                     send->nhits);
+                     send->nevents);
 
     /* what comes from a dead letter stays there: rule 15 */
 
@@ -129,7 +133,7 @@ ngx_http_eventbridge_outcome_stats(ngx_http_eventbridge_send_t *send)
     ngx_log_error(NGX_LOG_ERR, send->job->log, 0,
                   "eventbridge: delivery of %ui events to \"%V\" failed, "
                   "status %ui, location \"%V\", request id %V",
-                  send->nhits, &send->destination->uri, send->status,
+                  send->nevents, &send->destination->uri, send->status,
                   &send->job->ingest->name, &send->job->facts.request_id);
 }
 
@@ -150,7 +154,7 @@ ngx_http_eventbridge_outcome_up(ngx_http_eventbridge_destination_t *d)
 static ngx_uint_t
 ngx_http_eventbridge_outcome_down(ngx_http_eventbridge_send_t *send)
 {
-    int64_t                           since, now;
+    int64_t                           since, known, now;
     ngx_eb_stats_cell_t              *cell;
     ngx_http_eventbridge_loc_conf_t  *conf;
 
@@ -162,13 +166,21 @@ ngx_http_eventbridge_outcome_down(ngx_http_eventbridge_send_t *send)
 
     /* a clock that was set back must not make it last longer */
 
-    if (since == 0 || since > now) {
+    if (!send->refused && (since == 0 || since > now)) {
         *cell = now;
         since = now;
     }
 
+    /* probes may know it for longer; who was refused has not tried */
+
+    known = ngx_http_eventbridge_destination_since(send->destination);
+
+    if (known && (since == 0 || known < since)) {
+        since = known;
+    }
+
     return conf->unavailable == NGX_HTTP_EVENTBRIDGE_UNAVAILABLE_DEAD
-           && now - since >= (int64_t) conf->unavailable_after;
+           && since && now - since >= (int64_t) conf->unavailable_after;
 }
 
 
@@ -208,9 +220,11 @@ static ngx_int_t
 ngx_http_eventbridge_bisect(ngx_http_eventbridge_send_t *send)
 {
     ngx_uint_t                   n, d;
+    ngx_eb_route_hit_t          *hits;
     ngx_http_eventbridge_job_t  *job;
 
     job = send->job;
+    hits = job->hits.elts;
 
     if (ngx_exiting
         || job->cut
@@ -221,6 +235,21 @@ ngx_http_eventbridge_bisect(ngx_http_eventbridge_send_t *send)
 
     n = send->nhits / 2;
     d = send->destination - job->ingest->destinations;
+
+    /* hits of one event stay together; there are two events */
+
+    while (hits[send->hits[n]].event == hits[send->hits[n - 1]].event) {
+        if (++n == send->nhits) {
+            n = send->nhits / 2;
+
+            do {
+                n--;
+            } while (hits[send->hits[n]].event
+                     == hits[send->hits[n - 1]].event);
+
+            break;
+        }
+    }
 
     if (ngx_http_eventbridge_job_add_send(job, d, send->hits, n) == NULL) {
         return NGX_ERROR;
@@ -284,6 +313,10 @@ ngx_http_eventbridge_finish_hits(ngx_http_eventbridge_job_t *job,
 
         bit = (uint64_t) 1 << job->ingest->destinations[hit->destination].bit;
 
+        if (state == NGX_HTTP_EVENTBRIDGE_HIT_DELIVERED) {
+            bit |= ngx_http_eventbridge_destination_bit(job, list[i]);
+        }
+
         key->done = (state == NGX_HTTP_EVENTBRIDGE_HIT_FAILED) ? 0 : bit;
         key->final = (item->pending == 0);
 
@@ -306,7 +339,12 @@ ngx_http_eventbridge_finish_hits(ngx_http_eventbridge_job_t *job,
     /* marks first, then figures, audit, and the answer */
 
     for (i = 0; i < nlist; i++) {
-        ngx_http_eventbridge_outcome_item(job, hits[list[i]].event);
+
+        /* its hits stand side by side */
+
+        if (i == 0 || hits[list[i]].event != hits[list[i - 1]].event) {
+            ngx_http_eventbridge_outcome_item(job, hits[list[i]].event);
+        }
     }
 }
 

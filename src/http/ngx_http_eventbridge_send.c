@@ -206,7 +206,7 @@ ngx_http_eventbridge_send_headers(ngx_http_eventbridge_send_t *send,
         return NGX_ERROR;
     }
 
-    value.len = ngx_sprintf(value.data, "%ui", send->nhits) - value.data;
+    value.len = ngx_sprintf(value.data, "%ui", send->nevents) - value.data;
 
     h = ngx_http_eventbridge_header(sr, "X-EventBridge-Count", &value);
     if (h == NULL) {

@@ -12,6 +12,7 @@
 #include "ngx_http_eventbridge_auth.h"
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_outbox.h"
+#include "ngx_http_eventbridge_destination.h"
 #include "ngx_eb_lease.h"
 
 
@@ -69,7 +70,8 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
     emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
 
     if (emcf->places.nelts == 0 && emcf->zones.nelts == 0
-        && emcf->organisations.nelts == 0 && !emcf->observed)
+        && emcf->organisations.nelts == 0 && !emcf->observed
+        && emcf->healths == NULL)
     {
         return NGX_OK;
     }
@@ -125,7 +127,8 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
 
     if (ngx_http_eventbridge_setup_zones(cf, emcf) != NGX_OK
         || ngx_http_eventbridge_genesys_setup(cf, emcf) != NGX_OK
-        || ngx_http_eventbridge_outbox_setup(cf, emcf) != NGX_OK)
+        || ngx_http_eventbridge_outbox_setup(cf, emcf) != NGX_OK
+        || ngx_http_eventbridge_probe_setup(cf, emcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -410,7 +413,8 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
     if (ngx_http_eventbridge_setup_router(cf, place, ingest) != NGX_OK
         || ngx_http_eventbridge_setup_series(cf, emcf, place, ingest)
            != NGX_OK
-        || ngx_http_eventbridge_rate_setup(cf, emcf, place) != NGX_OK)
+        || ngx_http_eventbridge_rate_setup(cf, emcf, place) != NGX_OK
+        || ngx_http_eventbridge_probe_place(cf, emcf, place) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -536,7 +540,23 @@ ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
         route->metadata = rc[i].metadata;
 
         ingest->routes[i].name = rc[i].name;
+        ingest->routes[i].alternate = -1;
+
+        if (rc[i].alternate.len) {
+            n = ngx_http_eventbridge_setup_destination(cf, place, ingest,
+                                                       "alternate",
+                                                       &rc[i].alternate,
+                                                       rc[i].file, rc[i].line);
+            if (n == NGX_ERROR) {
+                return NGX_ERROR;
+            }
+
+            ingest->routes[i].alternate = n;
+            ingest->alternates = 1;
+        }
     }
+
+    ingest->routes[nroutes].alternate = -1;
 
     ngx_str_set(&ingest->routes[nroutes].name, "unrouted");
 
@@ -969,7 +989,9 @@ ngx_http_eventbridge_init_lock(ngx_cycle_t *cycle,
     ngx_pool_cleanup_t       *cln;
     ngx_pool_cleanup_file_t  *file;
 
-    if (emcf->organisations.nelts == 0 && emcf->outbox == NULL) {
+    if (emcf->organisations.nelts == 0 && emcf->outbox == NULL
+        && emcf->healths == NULL)
+    {
         return NGX_OK;
     }
 

@@ -241,7 +241,7 @@ ngx_http_eventbridge_variable_count(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    return ngx_http_eventbridge_variable_uint(r, v, send->nhits);
+    return ngx_http_eventbridge_variable_uint(r, v, send->nevents);
 }
 
 

@@ -10,6 +10,7 @@
 #include "ngx_http_eventbridge_module.h"
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_destination.h"
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_client.h"
@@ -118,7 +119,9 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
 
     ngx_http_eventbridge_outage_init_process(cycle, emcf);
 
-    if (ngx_http_eventbridge_outbox_init_process(cycle, emcf) != NGX_OK) {
+    if (ngx_http_eventbridge_outbox_init_process(cycle, emcf) != NGX_OK
+        || ngx_http_eventbridge_probe_init_process(cycle, emcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -421,6 +424,7 @@ ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
         return;
     }
 
+    ngx_http_eventbridge_probe_exit_process(emcf);
     ngx_http_eventbridge_ensure_exit_process(emcf);
     ngx_http_eventbridge_oauth_exit_process(emcf);
     ngx_http_eventbridge_outbox_exit_process(emcf);

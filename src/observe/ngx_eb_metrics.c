@@ -132,7 +132,7 @@ typedef char  ngx_eb_stats_assert_batch[
     NGX_EB_STATS_L_UNAUTHORIZED - NGX_EB_STATS_L_BATCH_HIST
     == NGX_EB_STATS_BATCH_N + 2 ? 1 : -1];
 typedef char  ngx_eb_stats_assert_latency[
-    NGX_EB_STATS_D_END - NGX_EB_STATS_D_LATENCY_HIST
+    NGX_EB_STATS_D_REFUSED - NGX_EB_STATS_D_LATENCY_HIST
     == NGX_EB_STATS_LATENCY_N + 2 ? 1 : -1];
 typedef char  ngx_eb_stats_assert_call[
     NGX_EB_STATS_C_END - NGX_EB_STATS_C_LATENCY_HIST
@@ -282,6 +282,12 @@ static const ngx_eb_stats_metric_t  ngx_eb_stats_metrics[] = {
       "Events that were refused because the destination had its share "
       "of deliveries under way.",
       NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_SATURATED, NULL, NULL, 0 },
+    { "eventbridge_destination_refused_events_total", "counter",
+      "Events that were refused at once because the destination was down.",
+      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_REFUSED, NULL, NULL, 0 },
+    { "eventbridge_destination_alternate_events_total", "counter",
+      "Events that the destination's alternate took in its place.",
+      NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_ALTERNATE, NULL, NULL, 0 },
     { "eventbridge_destination_bytes_total", "counter",
       "Bytes of the bodies that were sent to the destination.",
       NGX_EB_STATS_DESTINATION, NGX_EB_STATS_D_BYTES, NULL, NULL, 0 },

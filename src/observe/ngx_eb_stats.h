@@ -90,7 +90,10 @@ enum {                          /* NGX_EB_STATS_DESTINATION */
     NGX_EB_STATS_D_BYTES,
     NGX_EB_STATS_D_DOWN_SINCE,      /* gauge, seconds since the epoch; 0: up */
     NGX_EB_STATS_D_LATENCY_HIST,    /* 14 bounds + Inf + sum = 16 */
-    NGX_EB_STATS_D_END = NGX_EB_STATS_D_LATENCY_HIST + 16
+    NGX_EB_STATS_D_REFUSED = NGX_EB_STATS_D_LATENCY_HIST + 16,
+                                    /* events answered at once: it is down */
+    NGX_EB_STATS_D_ALTERNATE,       /* events that its alternate took */
+    NGX_EB_STATS_D_END
 };
 
 enum {                          /* NGX_EB_STATS_ROUTE */

@@ -363,7 +363,8 @@ sub metrics {
     for my $name ('src/observe/ngx_eb_metrics.c',
         'src/http/ngx_http_eventbridge_observe.c',
         'src/http/ngx_http_eventbridge_outbox.c',
-        'src/http/ngx_http_eventbridge_figures.c')
+        'src/http/ngx_http_eventbridge_figures.c',
+        'src/http/ngx_http_eventbridge_destination_figures.c')
     {
         $text = $tree->{$name} // '';
         $code{$_} = 1 for $text
