@@ -9,6 +9,7 @@
 #   make test-asan   the tests under AddressSanitizer and UBSan, twice
 #   make valgrind    the tests under Valgrind
 #   make bench       against plain proxying and Lua; BENCH_FLAGS=
+#   make bench-patterns   what patterns cost, with 5 rules and with 1,000
 #   make deb         a Debian package
 #   make deps        install what a build needs; the others do it themselves
 #   make clean       remove build/, which is all that these ever write
@@ -159,10 +160,23 @@ valgrind: deps-valgrind
 
 # bench/run.pl --help says what BENCH_FLAGS may be; nothing else should run
 
-.PHONY: bench
+.PHONY: bench bench-patterns
 bench: deps-bench
 	+@$(MAKE) --no-print-directory module
 	perl bench/run.pl --module "$(CURDIR)/$(OUT)/$(MODULE)" $(BENCH_FLAGS)
+
+# the pure layers only: matching of events that are parsed already
+
+PATTERN_CLASSES = exact prefix suffix equals-ignore-case wildcard \
+                  anything-but numeric complex-arrays
+PATTERN_EVENTS = 200000
+
+bench-patterns: deps
+	+@$(MAKE) --no-print-directory build/objs/Makefile
+	+@$(MAKE) --no-print-directory $(PARALLEL) -f t/unit/Makefile bench
+	@mkdir -p build/bench/patterns.data
+	perl bench/patterns.pl build/bench/patterns.data $(PATTERN_EVENTS)
+	build/bench/patterns build/bench/patterns.data $(PATTERN_CLASSES)
 
 
 # checks; t/static/Makefile says what is looked for, and what is not

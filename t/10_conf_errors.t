@@ -52,7 +52,8 @@ my @directives = (
     [ 'eventbridge_control_access', 'any', 'protected', '1' ],
     [ 'eventbridge_metrics', 'location', '', '0' ],
     [ 'eventbridge_health', 'location', '', '0' ],
-    [ 'eventbridge_explain', 'location', '', '0' ]
+    [ 'eventbridge_explain', 'location', '', '0' ],
+    [ 'eventbridge_test_pattern', 'location', '', '0' ]
 );
 
 # place, text, value that the message shows, what else it says.  The line is
@@ -94,7 +95,7 @@ for my $d (@directives) {
         . ';', undef, qr/invalid number of arguments/) if $n !~ /-$/;
 
     next if $name =~ /_(?:checkpoint_zone|route|ingest|auth|metrics|health
-        |replay|explain)$/x;
+        |replay|explain|test_pattern)$/x;
 
     bad($place, "$text\n$text", $rest, qr/duplicate/);
     bad('server', "$text\n$text", $rest, qr/duplicate/) if $context eq 'any';
@@ -113,6 +114,9 @@ bad('observe', "eventbridge_explain;\neventbridge_explain;", undef,
 bad('observe', "eventbridge_explain;\neventbridge_health;", undef,
     qr/conflicts/);
 bad('location', 'eventbridge_explain;', undef, qr/conflicts/);
+bad('observe', "eventbridge_test_pattern;\neventbridge_test_pattern;", undef,
+    qr/duplicate/);
+bad('location', 'eventbridge_test_pattern;', undef, qr/conflicts/);
 bad('observe', "eventbridge_health;\neventbridge_event id=1;", undef,
     qr/conflicts/);
 bad('observe', "eventbridge_event id=1;\neventbridge_health;", undef,
@@ -417,6 +421,30 @@ bad('location', "eventbridge_max_depth $_->[0];", $_->[1],
     qr/from 1 to 1024/) for map { [ $_, $_ eq "''" ? '' : $_ ] }
     qw/ 0 -1 1025 64k 10x 18446744073709551616 /, "''";
 
+# patterns of eventbridge_route
+
+bad('location', "eventbridge_route /to/a 'pattern=$_->[0]';",
+    "pattern=$_->[0]", qr/$_->[1] at offset $_->[2] of the pattern/) for
+    [ '', '', 0 ], [ '{', '', 1 ], [ '{"a":[1]}x', '', 9 ], [ '[]', '', 0 ],
+    [ '{"a":[]}', 'field "a"', 5 ],
+    [ '{"a":{"b":[{"Prefix":"x"}]}}', 'Prefix.*field "a\.b"', 12 ],
+    [ '{"a":[{"numeric":["<",1,">",2]}]}', 'numeric.*field "a"',
+        '\\d+' ];
+bad('location', "eventbridge_route /to/a 'pattern={\"a\":[\"" . 'x' x 1000
+    . "\"}';", 'pattern={"a":["' . 'x' x 241 . '...',
+    qr/at offset 1008 of the pattern/);
+bad('location', "eventbridge_route /to/a 'pattern={\"a\":[1]}' "
+    . "'pattern={\"a\":[1]}';", 'pattern={"a":[1]}', qr/twice/);
+bad('location', "eventbridge_route /to/a 'pattern={\"a\":[1]}' "
+    . "pattern_file=$dir/pattern;", "pattern_file=$dir/pattern",
+    qr/one pattern/);
+bad('location', "eventbridge_route /to/a pattern_file=$_->[0];",
+    "pattern_file=$_->[0]", $_->[1]) for
+    [ '', qr/a file name/ ], [ "$dir/none", qr/No such file or directory/ ],
+    [ "$dir/dir", qr/not a file/ ], [ "$dir/fifo", qr/not a file/ ],
+    [ "$dir/pattern.large", qr/more than 64k/ ],
+    [ "$dir/pattern.bad", qr/at offset 7 of the pattern/ ];
+
 # eventbridge_rate
 
 bad('location', "eventbridge_rate $_;", $_, qr/"off" or from 1 to 1000000000/)
@@ -493,6 +521,8 @@ my @good = (
         'empty and repeated metadata' ],
     [ 'location', "eventbridge_route /to/a name=" . 'n' x 64 . ';',
         'longest name' ],
+    [ 'location', "eventbridge_route /to/a 'pattern={\"a\":[1]}' name=x\n"
+        . "metadata.k=v type=x;", 'a pattern beside conditions' ],
     [ 'location', "eventbridge_route /to/b;\neventbridge_route /to/b;",
         'a destination twice' ],
     [ 'location', 'eventbridge_route @named;', 'a named location' ],
@@ -514,6 +544,9 @@ $t->plan(@cases * 4 + grep({ defined $_->[2] } @cases) + @good + 3);
 
 # files to stumble over, and a checkpoint that is right
 
+$t->write_file('pattern', "{ \"a\": [1] }\n");
+$t->write_file('pattern.bad', "{ \"a\":\n1 }\n");
+$t->write_file('pattern.large', ' ' x 65537);
 mkdir "$dir/dir" or die "mkdir: $!\n";
 mkfifo("$dir/fifo", 0600) or die "mkfifo: $!\n";
 symlink 'z.ckpt', "$dir/link" or die "symlink: $!\n";

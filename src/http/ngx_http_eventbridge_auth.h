@@ -109,6 +109,10 @@ ngx_int_t ngx_http_eventbridge_auth_body(ngx_http_request_t *r,
 /* the answer to what ngx_http_eventbridge_auth_body() has refused */
 ngx_int_t ngx_http_eventbridge_auth_refuse(ngx_http_request_t *r);
 
+/* the next header of this name; *part and *i, 0 at first, say where to go on */
+ngx_table_elt_t *ngx_http_eventbridge_auth_next_header(ngx_list_part_t **part,
+    ngx_uint_t *i, ngx_str_t *name);
+
 /*
  * For handlers that control or show what is not for everybody: may the client
  * of r use them?  NGX_OK, or the status that the handler is to return.

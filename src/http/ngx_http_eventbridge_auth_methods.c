@@ -21,8 +21,6 @@ static char *ngx_http_eventbridge_auth_parse_hmac(ngx_conf_t *cf,
     ngx_http_eventbridge_auth_line_t *line);
 static char *ngx_http_eventbridge_auth_parse_option(ngx_conf_t *cf,
     ngx_http_eventbridge_auth_line_t *line, ngx_str_t *parameter);
-static ngx_table_elt_t *ngx_http_eventbridge_auth_next_header(
-    ngx_list_part_t **part, ngx_uint_t *i, ngx_str_t *name);
 static ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_key(
     ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
     ngx_str_t *body, ngx_str_t **sender);
@@ -279,9 +277,7 @@ ngx_http_eventbridge_auth_parse_option(ngx_conf_t *cf,
 }
 
 
-/* the next header of this name; *i and *part say where to go on */
-
-static ngx_table_elt_t *
+ngx_table_elt_t *
 ngx_http_eventbridge_auth_next_header(ngx_list_part_t **part, ngx_uint_t *i,
     ngx_str_t *name)
 {

@@ -9,10 +9,6 @@
 #include "ngx_http_eventbridge_module.h"
 
 
-/* a text of this size keeps its index in memory for the next one */
-#define NGX_HTTP_EVENTBRIDGE_KEEP_INDEX   (256 * 1024)
-
-
 static ngx_int_t ngx_http_eventbridge_batch_route(
     ngx_http_eventbridge_job_t *job, ngx_eb_json_t *json,
     ngx_http_eventbridge_error_t *err);

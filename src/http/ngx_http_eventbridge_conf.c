@@ -711,7 +711,7 @@ ngx_http_eventbridge_route(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             rv = ngx_http_eventbridge_alternate(cf, &value[i], &s, route);
 
         } else {
-            rv = ngx_http_eventbridge_refuse(cf, &value[i], NULL);
+            rv = ngx_http_eventbridge_route_pattern(cf, elcf, &value[i]);
         }
 
         if (rv != NGX_CONF_OK) {

@@ -65,6 +65,8 @@ static void ngx_http_eventbridge_explain_regex(
     ngx_eb_regex_t *re, ngx_uint_t given_up);
 static ngx_int_t ngx_http_eventbridge_explain_metadata(
     ngx_http_eventbridge_explain_t *e, ngx_eb_route_verdict_t *verdict);
+static ngx_int_t ngx_http_eventbridge_explain_pattern(
+    ngx_http_eventbridge_explain_t *e, ngx_eb_route_verdict_t *verdict);
 static ngx_int_t ngx_http_eventbridge_explain_destinations(
     ngx_http_eventbridge_explain_t *e, ngx_uint_t i);
 static void ngx_http_eventbridge_explain_key(
@@ -555,7 +557,8 @@ ngx_http_eventbridge_explain_route(ngx_http_eventbridge_explain_t *e,
     route = e->ingest.router.routes.elts;
     route = &route[n];
 
-    ngx_eb_route_explain(route, e->job->emcf->worker->regex, &e->json, event,
+    ngx_eb_route_explain(route, e->job->emcf->worker->memos[e->ingest.index],
+                         e->job->emcf->worker->regex, &e->json, event,
                          &verdict);
 
     ngx_http_eventbridge_explain_name(e, "{\"route\":", &route->name);
@@ -580,8 +583,12 @@ ngx_http_eventbridge_explain_route(ngx_http_eventbridge_explain_t *e,
                                            route->type, verdict.given_up);
         break;
 
-    default: /* NGX_EB_ROUTE_METADATA */
+    case NGX_EB_ROUTE_METADATA:
         rc = ngx_http_eventbridge_explain_metadata(e, &verdict);
+        break;
+
+    default: /* NGX_EB_ROUTE_PATTERN */
+        rc = ngx_http_eventbridge_explain_pattern(e, &verdict);
     }
 
     ngx_eb_out_lit(&e->out, "}");
@@ -665,6 +672,35 @@ ngx_http_eventbridge_explain_metadata(ngx_http_eventbridge_explain_t *e,
                - buf;
 
     ngx_http_eventbridge_explain_name(e, ",\"reason\":", &text);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_eventbridge_explain_pattern(ngx_http_eventbridge_explain_t *e,
+    ngx_eb_route_verdict_t *verdict)
+{
+    u_char      buf[64 + NGX_HTTP_EVENTBRIDGE_EXPLAIN_SHORT];
+    ngx_str_t   text, reason;
+
+    text.data = buf;
+    text.len = ngx_snprintf(buf, sizeof(buf), "pattern %*s",
+                            ngx_min(verdict->miss.field.len,
+                                    NGX_HTTP_EVENTBRIDGE_EXPLAIN_SHORT),
+                            verdict->miss.field.data)
+               - buf;
+
+    if (ngx_eb_pattern_sentence(e->job->pool, &e->json, &verdict->miss,
+                                &reason)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_http_eventbridge_explain_name(e, ",\"matched\":false,\"condition\":",
+                                      &text);
+    ngx_http_eventbridge_explain_name(e, ",\"reason\":", &reason);
 
     return NGX_OK;
 }

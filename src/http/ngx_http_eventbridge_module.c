@@ -27,6 +27,8 @@ static char *ngx_http_eventbridge_explain(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_replay(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_eventbridge_test_pattern(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 static char *ngx_http_eventbridge_observe(ngx_conf_t *cf,
     ngx_http_handler_pt handler);
 
@@ -264,6 +266,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       0,
       NULL },
 
+    { ngx_string("eventbridge_test_pattern"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_eventbridge_test_pattern,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("eventbridge_replay"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_eventbridge_replay,
@@ -473,6 +482,15 @@ ngx_http_eventbridge_replay(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
+ngx_http_eventbridge_test_pattern(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    return ngx_http_eventbridge_observe(cf,
+                                   ngx_http_eventbridge_test_pattern_handler);
+}
+
+
+static char *
 ngx_http_eventbridge_observe(ngx_conf_t *cf, ngx_http_handler_pt handler)
 {
     ngx_http_core_loc_conf_t          *clcf;
@@ -503,6 +521,7 @@ ngx_http_eventbridge_ours(ngx_http_handler_pt handler)
            || handler == ngx_http_eventbridge_metrics_handler
            || handler == ngx_http_eventbridge_health_handler
            || handler == ngx_http_eventbridge_explain_handler
+           || handler == ngx_http_eventbridge_test_pattern_handler
            || handler == ngx_http_eventbridge_replay_handler
            || handler == ngx_http_eventbridge_control_handler;
 }

@@ -63,6 +63,9 @@
 /* pools that a worker keeps for the next jobs */
 #define NGX_HTTP_EVENTBRIDGE_POOLS           16
 
+/* a text of this size keeps its index in memory for the next one */
+#define NGX_HTTP_EVENTBRIDGE_KEEP_INDEX      (256 * 1024)
+
 
 /* a checkpoint zone */
 
@@ -101,6 +104,14 @@ typedef struct {
 } ngx_http_eventbridge_auths_t;
 
 
+/* the patterns that one level has; locations inside of it share them */
+
+typedef struct {
+    ngx_eb_pattern_set_t     *set;
+    ngx_uint_t                sealed;
+} ngx_http_eventbridge_patterns_t;
+
+
 /* what eventbridge_route says, before destinations are looked up */
 
 typedef struct {
@@ -110,6 +121,8 @@ typedef struct {
     ngx_eb_regex_t           *source;
     ngx_eb_regex_t           *type;
     ngx_array_t               metadata;     /* ngx_eb_route_metadata_t */
+    ngx_eb_pattern_t         *pattern;
+    ngx_http_eventbridge_patterns_t  *patterns;     /* it is one of these */
     u_char                   *file;
     ngx_uint_t                line;
 } ngx_http_eventbridge_route_conf_t;
@@ -208,6 +221,8 @@ struct ngx_http_eventbridge_loc_conf_s {
     ngx_array_t              *key_paths;    /* ngx_array_t: JSON pointers */
     ngx_uint_t                no_id;
     ngx_array_t              *routes;
+    ngx_http_eventbridge_patterns_t  *patterns;     /* of routes that stand
+                                               here: not merged */
     ngx_uint_t                policy_all;
     ngx_uint_t                unrouted;
     ngx_str_t                 unrouted_uri;
@@ -555,6 +570,16 @@ char *ngx_http_eventbridge_once(ngx_conf_t *cf, ngx_uint_t first);
 /* the message names directive and value, and why if it is not NULL */
 char *ngx_http_eventbridge_refuse(ngx_conf_t *cf, ngx_str_t *parameter,
     const char *why);
+
+/* ngx_http_eventbridge_pattern.c */
+
+/* parameter of the latest route: its pattern, or nothing that is known */
+char *ngx_http_eventbridge_route_pattern(ngx_conf_t *cf,
+    ngx_http_eventbridge_loc_conf_t *elcf, ngx_str_t *parameter);
+
+/* makes what the setter left ready for use; NGX_ERROR: no memory */
+ngx_int_t ngx_http_eventbridge_pattern_setup(ngx_eb_router_t *router,
+    ngx_http_eventbridge_route_conf_t *route);
 
 /* ngx_http_eventbridge_setup.c: what needs the whole configuration */
 
@@ -953,6 +978,10 @@ ngx_http_eventbridge_same(ngx_str_t *one, ngx_str_t *two)
 /* ngx_http_eventbridge_explain.c */
 
 ngx_int_t ngx_http_eventbridge_explain_handler(ngx_http_request_t *r);
+
+/* ngx_http_eventbridge_test_pattern.c */
+
+ngx_int_t ngx_http_eventbridge_test_pattern_handler(ngx_http_request_t *r);
 
 /* ngx_http_eventbridge_variables.c */
 

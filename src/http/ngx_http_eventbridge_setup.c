@@ -538,6 +538,13 @@ ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
         route->source = rc[i].source;
         route->type = rc[i].type;
         route->metadata = rc[i].metadata;
+        route->pattern = rc[i].pattern;
+
+        if (ngx_http_eventbridge_pattern_setup(&ingest->router, &rc[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
 
         ingest->routes[i].name = rc[i].name;
         ingest->routes[i].alternate = -1;

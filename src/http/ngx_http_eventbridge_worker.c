@@ -169,7 +169,7 @@ ngx_http_eventbridge_worker_create(ngx_cycle_t *cycle,
 
     for (i = 0; i < emcf->ingests.nelts; i++) {
         w->memos[i] = ngx_eb_route_memo_create(cycle->pool,
-                                               &ingests[i]->router);
+                                               &ingests[i]->router, w->regex);
         if (w->memos[i] == NULL) {
             return NGX_ERROR;
         }

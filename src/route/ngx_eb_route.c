@@ -14,6 +14,7 @@
 #include "ngx_eb_event.h"
 #include "ngx_eb_regex.h"
 #include "ngx_eb_route.h"
+#include "ngx_eb_pattern_index.h"
 
 
 /*
@@ -36,6 +37,14 @@
 
 #define NGX_EB_ROUTE_FEW           16
 
+/* and up to this many patterns, for one takes longer */
+
+#define NGX_EB_ROUTE_FEW_PATTERNS  2
+
+/* values of an event for which memory is kept */
+
+#define NGX_EB_ROUTE_KEEP_VALUES   4096
+
 #define NGX_EB_ROUTE_NONE          0xffffffffu
 
 
@@ -44,6 +53,7 @@ typedef struct {
     uint16_t                  source;       /* length */
     uint16_t                  type;
     uint32_t                  conditional;
+    uint32_t                  patterned;
     unsigned                  used:1;
 } ngx_eb_route_slot_t;
 
@@ -53,6 +63,7 @@ typedef struct {
 typedef struct {
     uint64_t                 *bits;         /* routes that can be reached */
     ngx_uint_t                conditional;  /* of them ask for metadata */
+    ngx_uint_t                patterned;    /* of them have a pattern */
     ngx_uint_t                error;        /* a match was given up */
 } ngx_eb_route_reach_t;
 
@@ -110,6 +121,10 @@ struct ngx_eb_route_memo_s {
     uint64_t                  stamp;
     ngx_uint_t                costly;       /* matches of long strings that the
                                                batch may still ask for */
+
+    ngx_eb_pattern_scratch_t *scratch;      /* NULL: no patterns */
+    ngx_eb_pattern_index_t   *index;        /* NULL: few patterns */
+    uint64_t                 *patterned;    /* routes that have one */
 };
 
 
@@ -127,6 +142,9 @@ struct ngx_eb_route_memo_s {
 
 static ngx_int_t ngx_eb_route_index(ngx_pool_t *pool, ngx_eb_router_t *router,
     ngx_eb_route_memo_t *memo);
+static ngx_int_t ngx_eb_route_patterns(ngx_pool_t *pool,
+    ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
+    ngx_eb_regex_ctx_t *ctx);
 static void ngx_eb_route_file(ngx_eb_router_t *router,
     ngx_eb_route_memo_t *memo, uint32_t *filed);
 static uint32_t ngx_eb_route_add_name(ngx_eb_route_memo_t *memo,
@@ -145,7 +163,11 @@ static void ngx_eb_route_evaluate(ngx_eb_router_t *router,
     ngx_str_t *type, ngx_eb_route_reach_t *reach);
 static ngx_int_t ngx_eb_route_event(ngx_eb_router_t *router,
     ngx_eb_route_memo_t *memo, ngx_eb_json_t *json, ngx_eb_batch_t *batch,
-    ngx_uint_t n, ngx_eb_route_reach_t *reach, ngx_array_t *hits);
+    ngx_uint_t n, ngx_eb_route_reach_t *reach, ngx_array_t *hits,
+    ngx_uint_t *given_up);
+static uint64_t *ngx_eb_route_candidates(ngx_eb_route_memo_t *memo,
+    ngx_eb_json_t *json, ngx_eb_event_t *event, ngx_eb_route_reach_t *reach,
+    uint64_t *set);
 static ngx_int_t ngx_eb_route_values(ngx_eb_route_memo_t *memo,
     ngx_eb_json_t *json, ngx_eb_event_t *event, ngx_pool_t *pool);
 static ngx_inline void ngx_eb_route_value(ngx_eb_route_memo_t *memo,
@@ -171,7 +193,8 @@ static ngx_str_t  ngx_eb_route_envelope_names[] = {
 
 
 ngx_eb_route_memo_t *
-ngx_eb_route_memo_create(ngx_pool_t *pool, ngx_eb_router_t *router)
+ngx_eb_route_memo_create(ngx_pool_t *pool, ngx_eb_router_t *router,
+    ngx_eb_regex_ctx_t *ctx)
 {
     ngx_eb_route_memo_t  *memo;
 
@@ -214,11 +237,67 @@ ngx_eb_route_memo_create(ngx_pool_t *pool, ngx_eb_router_t *router)
         return NULL;
     }
 
-    if (ngx_eb_route_index(pool, router, memo) != NGX_OK) {
+    if (ngx_eb_route_index(pool, router, memo) != NGX_OK
+        || ngx_eb_route_patterns(pool, router, memo, ctx) != NGX_OK)
+    {
         return NULL;
     }
 
     return memo;
+}
+
+
+static ngx_int_t
+ngx_eb_route_patterns(ngx_pool_t *pool, ngx_eb_router_t *router,
+    ngx_eb_route_memo_t *memo, ngx_eb_regex_ctx_t *ctx)
+{
+    ngx_uint_t          i, n;
+    ngx_eb_route_t     *route;
+    ngx_eb_pattern_t  **patterns;
+
+    if (router->patterns == NULL) {
+        return NGX_OK;
+    }
+
+    memo->scratch = ngx_eb_pattern_scratch_create(pool, router->patterns,
+                                                  ctx);
+    memo->patterned = ngx_pcalloc(pool, ngx_max(memo->words, 1)
+                                        * sizeof(uint64_t));
+    patterns = ngx_palloc(pool, (router->routes.nelts + 1)
+                                * sizeof(ngx_eb_pattern_t *));
+
+    if (memo->scratch == NULL || memo->patterned == NULL || patterns == NULL) {
+        return NGX_ERROR;
+    }
+
+    route = router->routes.elts;
+    n = 0;
+
+    for (i = 0; i < router->routes.nelts; i++) {
+        patterns[i] = route[i].pattern;
+
+        if (patterns[i]) {
+            memo->patterned[i / NGX_EB_ROUTE_BITS] |=
+                                    (uint64_t) 1 << (i % NGX_EB_ROUTE_BITS);
+            n++;
+        }
+    }
+
+    if (n <= NGX_EB_ROUTE_FEW_PATTERNS) {
+        return NGX_OK;
+    }
+
+    memo->index = ngx_eb_pattern_index_create(pool, router->patterns, patterns,
+                                              router->routes.nelts);
+
+    return memo->index ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_eb_pattern_scratch_t *
+ngx_eb_route_scratch(ngx_eb_route_memo_t *memo)
+{
+    return memo->scratch;
 }
 
 
@@ -450,7 +529,8 @@ ngx_eb_route_batch(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
     ngx_array_t *hits, ngx_uint_t *errors)
 {
     ngx_str_t              empty, *source, *type;
-    ngx_uint_t             i, failed;
+    ngx_int_t              rc;
+    ngx_uint_t             i, failed, given_up;
     ngx_eb_event_t        *event, *last;
     ngx_eb_route_reach_t   reach;
 
@@ -489,13 +569,23 @@ ngx_eb_route_batch(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
             }
         }
 
-        *errors += reach.error;
+        given_up = reach.error;
 
-        if (ngx_eb_route_event(router, memo, json, batch, i, &reach, hits)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
+        rc = ngx_eb_route_event(router, memo, json, batch, i, &reach, hits,
+                                &given_up);
+        if (rc != NGX_OK) {
+            return rc;
         }
+
+        *errors += given_up;
+
+        if (given_up > reach.error && ++failed > NGX_EB_ROUTE_MAX_ERRORS) {
+            return NGX_BUSY;
+        }
+    }
+
+    if (memo->scratch) {
+        ngx_eb_pattern_scratch_trim(memo->scratch, NGX_EB_ROUTE_KEEP_VALUES);
     }
 
     return NGX_OK;
@@ -540,6 +630,7 @@ ngx_eb_route_reach(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
         && ngx_memcmp(key + source->len, type->data, type->len) == 0)
     {
         reach->conditional = slot->conditional;
+        reach->patterned = slot->patterned;
         reach->error = 0;
         return;
     }
@@ -550,6 +641,7 @@ ngx_eb_route_reach(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
 
     slot->used = !reach->error;
     slot->conditional = (uint32_t) reach->conditional;
+    slot->patterned = (uint32_t) reach->patterned;
     slot->hash = hash;
     slot->source = (uint16_t) source->len;
     slot->type = (uint16_t) type->len;
@@ -571,6 +663,7 @@ ngx_eb_route_evaluate(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
     ngx_memzero(reach->bits, memo->words * sizeof(uint64_t));
 
     reach->conditional = 0;
+    reach->patterned = 0;
     reach->error = 0;
 
     if (source->len > NGX_EB_ROUTE_LONG || type->len > NGX_EB_ROUTE_LONG) {
@@ -608,10 +701,14 @@ ngx_eb_route_evaluate(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
         reach->bits[i / NGX_EB_ROUTE_BITS] |=
                                     (uint64_t) 1 << (i % NGX_EB_ROUTE_BITS);
 
+        if (route[i].pattern) {
+            reach->patterned++;
+        }
+
         if (route[i].metadata.nelts) {
             reach->conditional++;
 
-        } else if (!router->all) {
+        } else if (!router->all && route[i].pattern == NULL) {
 
             /* asks for nothing more, so none after it can be the first */
 
@@ -624,9 +721,10 @@ ngx_eb_route_evaluate(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
 static ngx_int_t
 ngx_eb_route_event(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
     ngx_eb_json_t *json, ngx_eb_batch_t *batch, ngx_uint_t n,
-    ngx_eb_route_reach_t *reach, ngx_array_t *hits)
+    ngx_eb_route_reach_t *reach, ngx_array_t *hits, ngx_uint_t *given_up)
 {
     uint64_t             bits, destinations, mask, *set;
+    ngx_int_t            rc;
     ngx_uint_t           i, test, w;
     ngx_eb_route_t      *route, *routes;
     ngx_eb_route_hit_t  *hit;
@@ -657,6 +755,15 @@ ngx_eb_route_event(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
         }
     }
 
+    if (reach->patterned) {
+
+        set = ngx_eb_route_candidates(memo, json, &batch->events[n], reach,
+                                      set);
+        if (set == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
     routes = router->routes.elts;
     destinations = 0;
 
@@ -674,6 +781,15 @@ ngx_eb_route_event(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
 
             if (test && !ngx_eb_route_holds(memo, json, i)) {
                 continue;
+            }
+
+            if (route->pattern) {
+                rc = ngx_eb_pattern_match(memo->scratch, route->pattern);
+
+                if (rc != NGX_OK) {
+                    *given_up |= (rc == NGX_ERROR);
+                    continue;
+                }
             }
 
             hit = ngx_array_push(hits);
@@ -694,6 +810,41 @@ ngx_eb_route_event(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Makes the fields of the event known to patterns; of the routes in set, those
+ * whose pattern may match and those that have none.  NULL: no memory.
+ */
+
+static uint64_t *
+ngx_eb_route_candidates(ngx_eb_route_memo_t *memo, ngx_eb_json_t *json,
+    ngx_eb_event_t *event, ngx_eb_route_reach_t *reach, uint64_t *set)
+{
+    uint64_t    *maybe;
+    ngx_uint_t   i;
+
+    if (ngx_eb_pattern_collect(memo->scratch, json, event->root) != NGX_OK) {
+        return NULL;
+    }
+
+    if (memo->index == NULL
+        || reach->patterned <= NGX_EB_ROUTE_FEW_PATTERNS)
+    {
+        return set;
+    }
+
+    maybe = ngx_eb_pattern_index_find(memo->index, memo->scratch);
+    if (maybe == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < memo->words; i++) {
+        maybe[i] = set[i] & (maybe[i] | ~memo->patterned[i]);
+    }
+
+    return maybe;
 }
 
 

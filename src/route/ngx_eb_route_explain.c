@@ -16,12 +16,13 @@ static ngx_uint_t ngx_eb_route_explain_regex(ngx_eb_regex_ctx_t *ctx,
 
 
 void
-ngx_eb_route_explain(ngx_eb_route_t *route, ngx_eb_regex_ctx_t *ctx,
-    ngx_eb_json_t *json, ngx_eb_event_t *event,
+ngx_eb_route_explain(ngx_eb_route_t *route, ngx_eb_route_memo_t *memo,
+    ngx_eb_regex_ctx_t *ctx, ngx_eb_json_t *json, ngx_eb_event_t *event,
     ngx_eb_route_verdict_t *verdict)
 {
-    ngx_uint_t                i;
-    ngx_eb_route_metadata_t  *metadata;
+    ngx_uint_t                 i;
+    ngx_eb_route_metadata_t   *metadata;
+    ngx_eb_pattern_scratch_t  *scratch;
 
     ngx_memzero(verdict, sizeof(ngx_eb_route_verdict_t));
 
@@ -52,6 +53,26 @@ ngx_eb_route_explain(ngx_eb_route_t *route, ngx_eb_regex_ctx_t *ctx,
                                                   &metadata[i].name);
             return;
         }
+    }
+
+    if (route->pattern == NULL) {
+        return;
+    }
+
+    scratch = ngx_eb_route_scratch(memo);
+
+    if (ngx_eb_pattern_collect(scratch, json, event->root) != NGX_OK) {
+        verdict->failed = NGX_EB_ROUTE_PATTERN;
+        verdict->given_up = 1;
+        return;
+    }
+
+    ngx_eb_pattern_explain(scratch, route->pattern, &verdict->miss);
+
+    if (verdict->miss.reason != NGX_EB_PATTERN_MATCHES) {
+        verdict->failed = NGX_EB_ROUTE_PATTERN;
+        verdict->given_up = (verdict->miss.reason == NGX_EB_PATTERN_GIVEN_UP);
+        verdict->node = verdict->miss.node;
     }
 }
 

@@ -113,6 +113,18 @@ ngx_uint_t ngx_eb_json_string_raw(ngx_eb_json_t *json,
 ngx_int_t ngx_eb_json_string(ngx_eb_json_t *json, ngx_eb_json_node_t node,
     ngx_pool_t *pool, ngx_str_t *value);
 
+/*
+ * What is between the quotes of a string, unescaped as ngx_eb_json_string()
+ * does: at most raw->len bytes at dst, whose number is returned.
+ */
+size_t ngx_eb_json_unescape(ngx_str_t *raw, u_char *dst);
+
+/*
+ * The UTF-8 of a code point of at most 0x10ffff, also of a lone surrogate, at
+ * dst; the number of bytes, at most four, is returned.
+ */
+size_t ngx_eb_json_utf8(uint32_t u, u_char *dst);
+
 /* does the string at node, unescaped, equal value?  allocates nothing */
 ngx_uint_t ngx_eb_json_string_eq(ngx_eb_json_t *json,
     ngx_eb_json_node_t node, ngx_str_t *value);

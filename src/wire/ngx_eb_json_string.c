@@ -13,7 +13,7 @@
 
 static u_char *ngx_eb_json_string_end(ngx_eb_json_t *json,
     ngx_eb_json_node_t node);
-static size_t ngx_eb_json_unescape(u_char **pp, u_char *dst);
+static size_t ngx_eb_json_escape(u_char **pp, u_char *dst);
 static uint32_t ngx_eb_json_hex4(const u_char *p);
 
 
@@ -58,39 +58,46 @@ ngx_int_t
 ngx_eb_json_string(ngx_eb_json_t *json, ngx_eb_json_node_t node,
     ngx_pool_t *pool, ngx_str_t *value)
 {
-    u_char     *p, *last, *dst;
-    ngx_str_t   raw;
+    ngx_str_t  raw;
 
     if (!ngx_eb_json_string_raw(json, node, &raw)) {
         *value = raw;
         return NGX_OK;
     }
 
-    /* no escape is shorter than what it stands for */
-
-    dst = ngx_pnalloc(pool, raw.len);
-    if (dst == NULL) {
+    value->data = ngx_pnalloc(pool, raw.len);
+    if (value->data == NULL) {
         return NGX_ERROR;
     }
 
-    value->data = dst;
+    value->len = ngx_eb_json_unescape(&raw, value->data);
 
-    p = raw.data;
-    last = p + raw.len;
+    return NGX_OK;
+}
+
+
+size_t
+ngx_eb_json_unescape(ngx_str_t *raw, u_char *dst)
+{
+    u_char  *p, *last, *start;
+
+    /* no escape is shorter than what it stands for */
+
+    start = dst;
+    p = raw->data;
+    last = p + raw->len;
 
     while (p < last) {
 
         if (*p == '\\') {
-            dst += ngx_eb_json_unescape(&p, dst);
+            dst += ngx_eb_json_escape(&p, dst);
 
         } else {
             *dst++ = *p++;
         }
     }
 
-    value->len = dst - value->data;
-
-    return NGX_OK;
+    return dst - start;
 }
 
 
@@ -127,7 +134,7 @@ ngx_eb_json_string_eq(ngx_eb_json_t *json, ngx_eb_json_node_t node,
     while (p < last) {
 
         if (*p == '\\') {
-            n = ngx_eb_json_unescape(&p, buf);
+            n = ngx_eb_json_escape(&p, buf);
 
         } else {
             buf[0] = *p++;
@@ -151,7 +158,7 @@ ngx_eb_json_string_eq(ngx_eb_json_t *json, ngx_eb_json_node_t node,
  */
 
 static size_t
-ngx_eb_json_unescape(u_char **pp, u_char *dst)
+ngx_eb_json_escape(u_char **pp, u_char *dst)
 {
     u_char    *p;
     uint32_t   u, low;
@@ -178,6 +185,13 @@ ngx_eb_json_unescape(u_char **pp, u_char *dst)
 
     *pp = p;
 
+    return ngx_eb_json_utf8(u, dst);
+}
+
+
+size_t
+ngx_eb_json_utf8(uint32_t u, u_char *dst)
+{
     if (u < 0x80) {
         dst[0] = (u_char) u;
         return 1;

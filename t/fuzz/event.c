@@ -7,6 +7,11 @@
  */
 
 /* sources: src/route/ngx_eb_route.c src/route/ngx_eb_regex.c */
+/* sources: src/route/ngx_eb_pattern_index.c src/route/ngx_eb_pattern_lookup.c src/route/ngx_eb_pattern_terms.c */
+/* sources: src/route/ngx_eb_pattern_case.c src/route/ngx_eb_pattern_compile.c src/route/ngx_eb_pattern_element.c */
+/* sources: src/route/ngx_eb_pattern_explain.c src/route/ngx_eb_pattern_expr.c src/route/ngx_eb_pattern_field.c */
+/* sources: src/route/ngx_eb_pattern_ip.c src/route/ngx_eb_pattern_match.c src/route/ngx_eb_pattern_number.c */
+/* sources: src/route/ngx_eb_pattern_text.c src/route/ngx_eb_pattern_value.c */
 /* sources: src/wire/ngx_eb_event.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* sources: src/wire/ngx_eb_time.c */
 /* libs: -lsimdjson -lpcre2-8 */
@@ -83,7 +88,7 @@ setup(void)
     }
 
     ctx = ngx_eb_regex_ctx_create(conf_pool);
-    memo = ngx_eb_route_memo_create(conf_pool, &router);
+    memo = ngx_eb_route_memo_create(conf_pool, &router, ctx);
     check(ctx != NULL && memo != NULL);
 }
 

@@ -167,7 +167,8 @@ sub columns {
         utf8::decode(my $text = $tree->{$name});
 
         # gcc's and make's own syntax of these comments is one line
-        $text =~ s,^/\* (?:sources|libs): .* \*/$,,mg if $name =~ m,^t/,;
+        $text =~ s,^/\* (?:sources|libs): .* \*/$,,mg
+            if $name =~ m,^(?:t|bench)/,;
 
         push @found, lines($name, $text, qr/^.{81}/, 'over 80 columns');
     }

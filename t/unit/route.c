@@ -7,6 +7,11 @@
 
 /* sources: src/route/ngx_eb_route.c src/route/ngx_eb_regex.c */
 /* sources: src/route/ngx_eb_route_explain.c */
+/* sources: src/route/ngx_eb_pattern_index.c src/route/ngx_eb_pattern_lookup.c src/route/ngx_eb_pattern_terms.c */
+/* sources: src/route/ngx_eb_pattern_case.c src/route/ngx_eb_pattern_compile.c src/route/ngx_eb_pattern_element.c */
+/* sources: src/route/ngx_eb_pattern_explain.c src/route/ngx_eb_pattern_expr.c src/route/ngx_eb_pattern_field.c */
+/* sources: src/route/ngx_eb_pattern_ip.c src/route/ngx_eb_pattern_match.c src/route/ngx_eb_pattern_number.c */
+/* sources: src/route/ngx_eb_pattern_text.c src/route/ngx_eb_pattern_value.c */
 /* sources: src/wire/ngx_eb_event.c src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c */
 /* sources: src/wire/ngx_eb_time.c */
 /* libs: -lsimdjson -lpcre2-8 */
@@ -169,7 +174,7 @@ add(ngx_uint_t destination, const char *source, const char *type, ...)
 static void
 ready(void)
 {
-    fx.memo = ngx_eb_route_memo_create(fx.pool, &fx.router);
+    fx.memo = ngx_eb_route_memo_create(fx.pool, &fx.router, ctx);
     if (fx.memo == NULL) {
         exit(1);
     }
@@ -350,7 +355,7 @@ explained(ngx_eb_route_t *route, ngx_eb_event_t *event,
 {
     ngx_eb_route_verdict_t  verdict;
 
-    ngx_eb_route_explain(route, ctx, &json, event, &verdict);
+    ngx_eb_route_explain(route, fx.memo, ctx, &json, event, &verdict);
 
     return verdict.failed == failed && verdict.given_up == given_up
            && (verdict.metadata != NULL) == (failed == NGX_EB_ROUTE_METADATA);
@@ -374,22 +379,26 @@ verdicts(void)
 
     route = fx.router.routes.elts;
 
-    ngx_eb_route_explain(route, ctx, &json, &batch.events[0], &verdict);
+    ngx_eb_route_explain(route, fx.memo, ctx, &json, &batch.events[0],
+                         &verdict);
     ok(verdict.failed == NGX_EB_ROUTE_METADATA
        && verdict.metadata == (ngx_eb_route_metadata_t *)
                               route->metadata.elts + 1
        && verdict.node != NGX_EB_JSON_NONE
        && json.data[json.pos[verdict.node]] == '3', "verdict: which, and what");
 
-    ngx_eb_route_explain(route, ctx, &json, &batch.events[1], &verdict);
+    ngx_eb_route_explain(route, fx.memo, ctx, &json, &batch.events[1],
+                         &verdict);
     ok(verdict.failed == NGX_EB_ROUTE_METADATA
        && verdict.metadata == route->metadata.elts
        && verdict.node == NGX_EB_JSON_NONE, "verdict: missing");
 
-    ngx_eb_route_explain(route, ctx, &json, &batch.events[2], &verdict);
+    ngx_eb_route_explain(route, fx.memo, ctx, &json, &batch.events[2],
+                         &verdict);
     ok(verdict.failed == NGX_EB_ROUTE_SOURCE, "verdict: no source");
 
-    ngx_eb_route_explain(route, ctx, &json, &batch.events[3], &verdict);
+    ngx_eb_route_explain(route, fx.memo, ctx, &json, &batch.events[3],
+                         &verdict);
     ok(verdict.failed == NGX_EB_ROUTE_TYPE, "verdict: no type");
 
     ok(ngx_eb_regex_pattern(route->source)->len == 3
@@ -753,7 +762,7 @@ no_memory(void)
 
     for (n = 0; n < 100 && fx.memo == NULL; n++) {
         shim_allocs = n;
-        fx.memo = ngx_eb_route_memo_create(fx.pool, &fx.router);
+        fx.memo = ngx_eb_route_memo_create(fx.pool, &fx.router, ctx);
         shim_allocs = -1;
     }
 
