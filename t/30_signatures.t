@@ -330,6 +330,7 @@ push @hub_cases, (
 
 my @target = ('X-Amz-Target' => 'AWSEvents.PutEvents',
     'Content-Type' => 'application/x-amz-json-1.1');
+my $put = '{"Entries":[{"Source":"s","DetailType":"t","Detail":"{}"}]}';
 my $hash = sha256_hex($event);
 
 my @aws = map { [ '/aws', @$_ ] } (
@@ -347,7 +348,7 @@ my @aws = map { [ '/aws', @$_ ] } (
     [ 'another body', 401, aws(), body => "$event " ],
     [ 'a truncated body', 401, aws(), body => substr $event, 1 ],
     [ 'with the hash of the body', 200,
-        aws(headers => [ @target, 'X-Amz-Content-Sha256' => $hash ]) ],
+        aws(headers => [ 'X-Amz-Content-Sha256' => $hash ]) ],
     [ 'with the hash of another body', 401,
         aws(headers => [ 'X-Amz-Content-Sha256' => sha256_hex('') ],
             hash => sha256_hex('')) ],
@@ -365,7 +366,8 @@ my @aws = map { [ '/aws', @$_ ] } (
     [ 'a session', 200, aws(token => 'a+session/token==') ],
     [ 'a session that is not signed', 401,
         aws(unsigned => [ 'X-Amz-Security-Token' => 'x' ]) ],
-    [ 'a target', 200, aws(headers => [ @target ]) ],
+    [ 'a target', 200, aws(headers => [ @target ], body => $put),
+        body => $put ],
     [ 'a target that is not signed', 401, aws(unsigned => [ @target ]) ],
     [ 'another header that is not signed', 200,
         aws(unsigned => [ 'User-Agent' => 'x', 'X-Amzn-Trace-Id' => 'y' ]) ],

@@ -54,6 +54,14 @@ ngx_int_t
 ngx_http_eventbridge_refuse_request(ngx_http_request_t *r, ngx_uint_t status,
     const char *error, const char *message, ngx_int_t offset)
 {
+    const char  *type;
+
+    type = ngx_http_eventbridge_putevents_error(r, status, error);
+
+    if (type) {
+        return ngx_http_eventbridge_refuse_aws(r, status, type, message);
+    }
+
     return ngx_http_eventbridge_refusal(r, status, "error", error, message,
                                         offset,
                                         &ngx_http_eventbridge_json_type);
@@ -165,6 +173,19 @@ ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job)
                       ? NGX_HTTP_EVENTBRIDGE_RESULT_FAILED
                   : NGX_HTTP_EVENTBRIDGE_RESULT_REFUSED;
 
+    if (status != NGX_HTTP_OK && status != NGX_HTTP_SERVICE_UNAVAILABLE) {
+        ngx_http_eventbridge_log_refusal(r, status, job->invalid
+                                         ? "some events are no events"
+                                         : "some events match no route", -1);
+    }
+
+    if (job->put) {
+        ngx_http_finalize_request(r,
+                              ngx_http_eventbridge_putevents_answer(job, r));
+        ngx_http_run_posted_requests(c);
+        return;
+    }
+
     size = 512 + job->ingest->ndestinations * 512
            + ngx_min(job->invalid + job->unrouted,
                      NGX_HTTP_EVENTBRIDGE_MAX_REASONS) * 96;
@@ -177,12 +198,6 @@ ngx_http_eventbridge_answer(ngx_http_eventbridge_job_t *job)
 
         body.data = buf;
         body.len = out.pos - buf;
-    }
-
-    if (status != NGX_HTTP_OK && status != NGX_HTTP_SERVICE_UNAVAILABLE) {
-        ngx_http_eventbridge_log_refusal(r, status, job->invalid
-                                         ? "some events are no events"
-                                         : "some events match no route", -1);
     }
 
     rc = buf ? ngx_http_eventbridge_finish(r, status, retry,
@@ -403,6 +418,14 @@ ngx_http_eventbridge_answer_destinations(ngx_http_eventbridge_job_t *job,
 }
 
 
+ngx_int_t
+ngx_http_eventbridge_finish_aws(ngx_http_request_t *r, ngx_str_t *body)
+{
+    return ngx_http_eventbridge_finish(r, NGX_HTTP_OK, 0,
+                                       &ngx_http_eventbridge_aws_type, body);
+}
+
+
 /* 1 to 5 seconds, so that senders do not come back as one; never negative */
 
 static ngx_uint_t
@@ -587,6 +610,9 @@ ngx_http_eventbridge_error_header(ngx_http_request_t *r)
     r->headers_out.content_length_n = ngx_http_eventbridge_error_text(r)->len;
     r->headers_out.content_type = elcf->control
                                   ? ngx_http_eventbridge_problem_type
+                                  : ngx_http_eventbridge_putevents_error_text(r,
+                                                    r->headers_out.status)
+                                  ? ngx_http_eventbridge_aws_type
                                   : ngx_http_eventbridge_json_type;
     r->headers_out.content_type_len = r->headers_out.content_type.len;
     r->headers_out.content_type_lowcase = NULL;
@@ -673,6 +699,7 @@ ngx_http_eventbridge_error_text(ngx_http_request_t *r)
         "{\"error\":\"internal_error\",\"message\":"
         "\"the request could not be processed\"}\n");
 
+    ngx_str_t                        *text;
     ngx_http_eventbridge_ctx_t       *ctx;
     ngx_http_eventbridge_loc_conf_t  *elcf;
 
@@ -681,6 +708,12 @@ ngx_http_eventbridge_error_text(ngx_http_request_t *r)
 
     if (elcf->control) {
         return ngx_http_eventbridge_control_error(r->headers_out.status);
+    }
+
+    text = ngx_http_eventbridge_putevents_error_text(r,
+                                                     r->headers_out.status);
+    if (text) {
+        return text;
     }
 
     if (ctx->unauthorized && r->headers_out.status == NGX_HTTP_UNAUTHORIZED) {

@@ -696,7 +696,7 @@ ngx_http_eventbridge_api_leave(ngx_http_eventbridge_api_t *api,
     after = org->token->breaker.state;
     ngx_shmtx_unlock(&org->shpool->mutex);
 
-    if (before == NGX_EB_GENESYS_BREAKER_CLOSED
+    if (reply && before == NGX_EB_GENESYS_BREAKER_CLOSED
         && after == NGX_EB_GENESYS_BREAKER_OPEN)
     {
         ngx_log_error(NGX_LOG_WARN, api->log, 0,

@@ -75,6 +75,10 @@ ngx_http_eventbridge_batch_parse(ngx_http_eventbridge_job_t *job,
                  ? ngx_http_eventbridge_event_batch(job, &json)
                  : ngx_eb_batch_split(&json, job->pool, job->conf->max_events,
                                       &job->batch);
+
+        if (rc == NGX_OK && job->put) {
+            rc = ngx_http_eventbridge_putevents_batch(job, &json);
+        }
     }
 
     if (rc == NGX_DECLINED) {

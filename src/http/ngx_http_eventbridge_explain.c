@@ -374,7 +374,7 @@ ngx_http_eventbridge_explain_batch(ngx_http_eventbridge_explain_t *e,
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_http_eventbridge_cloudevent_request(job, e->request, err);
+        rc = ngx_http_eventbridge_putevents_request(job, e->request, err);
     }
 
     if (rc == NGX_OK) {

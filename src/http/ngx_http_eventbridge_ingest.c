@@ -145,7 +145,7 @@ ngx_http_eventbridge_check(ngx_http_request_t *r)
                                "Content-Encoding may be gzip or identity", -1);
     }
 
-    return ngx_http_eventbridge_cloudevent_format(r);
+    return ngx_http_eventbridge_putevents_format(r);
 }
 
 
@@ -293,7 +293,7 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
         }
     }
 
-    rc = ngx_http_eventbridge_cloudevent_request(job, r, &err);
+    rc = ngx_http_eventbridge_putevents_request(job, r, &err);
 
     if (rc != NGX_OK) {
         goto failed;
@@ -315,6 +315,15 @@ ngx_http_eventbridge_body_handler(ngx_http_request_t *r)
     }
 
     ctx->job = NULL;
+
+    if (rc == NGX_DECLINED && job->put
+        && err.status == NGX_HTTP_TOO_MANY_REQUESTS)
+    {
+        rc = ngx_http_eventbridge_putevents_answer(job, r);
+        ngx_http_eventbridge_job_destroy(job);
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
 
 failed:
 

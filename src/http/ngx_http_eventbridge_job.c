@@ -210,8 +210,9 @@ ngx_http_eventbridge_job_start(ngx_http_eventbridge_job_t *job,
                      job->batch.nevents);
 
     for (i = 0; i < job->batch.nevents; i++) {
-        if (job->batch.events[i].invalid && job->conf->dead_letter) {
-
+        if (job->batch.events[i].invalid && job->conf->dead_letter
+            && job->put == NULL)
+        {
             /* rule 14: the others come first */
 
             job->items[i].state = NGX_HTTP_EVENTBRIDGE_CONDEMNED;

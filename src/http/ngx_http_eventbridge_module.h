@@ -410,6 +410,7 @@ struct ngx_http_eventbridge_job_s {
     ngx_str_t                 received;     /* what body was made of, if it
                                                came as a CloudEvent's data */
     ngx_uint_t                cloudevents;  /* NGX_EB_BODY_CE_*, 0: none */
+    struct ngx_eb_put_s      *put;          /* of PutEvents, NULL: it is none */
     ngx_eb_batch_t            batch;
     ngx_uint_t                form;         /* of what is sent: FORWARD_* */
     ngx_str_t                 scope;        /* of the keys */
@@ -652,6 +653,10 @@ ngx_int_t ngx_http_eventbridge_refuse_request(ngx_http_request_t *r,
 ngx_int_t ngx_http_eventbridge_refuse_aws(ngx_http_request_t *r,
     ngx_uint_t status, const char *type, const char *message);
 
+/* the answer 200 to a client of AWS, at its end; body as respond() */
+ngx_int_t ngx_http_eventbridge_finish_aws(ngx_http_request_t *r,
+    ngx_str_t *body);
+
 /* NGX_DECLINED: it is a POST; else 405 was made, for the handler to return */
 ngx_int_t ngx_http_eventbridge_post_only(ngx_http_request_t *r,
     const char *message);
@@ -852,6 +857,42 @@ ngx_int_t ngx_http_eventbridge_cloudevent_body(
 
 /* the Content-Type of a form, NULL: each request has its own */
 ngx_str_t *ngx_http_eventbridge_cloudevent_type(ngx_uint_t form);
+
+/* ngx_http_eventbridge_putevents.c */
+
+/*
+ * As cloudevent_format(), of all that headers say of a body: clients of AWS
+ * may call PutEvents here, and nothing else.
+ */
+ngx_int_t ngx_http_eventbridge_putevents_format(ngx_http_request_t *r);
+
+/*
+ * As cloudevent_request(), of all that a body may be: what came as PutEvents
+ * becomes an array of those of its entries that are events.
+ */
+ngx_int_t ngx_http_eventbridge_putevents_request(
+    ngx_http_eventbridge_job_t *job, ngx_http_request_t *r,
+    ngx_http_eventbridge_error_t *err);
+
+/* puts the other entries of PutEvents into the batch, each in its place, as
+   events that are invalid.  NGX_OK, NGX_ERROR (no memory) */
+ngx_int_t ngx_http_eventbridge_putevents_batch(
+    ngx_http_eventbridge_job_t *job, ngx_eb_json_t *json);
+
+/*
+ * Answers r, which called PutEvents, by what has become of each event of job;
+ * without items there were more than eventbridge_rate allows.  A status or
+ * NGX_*.
+ */
+ngx_int_t ngx_http_eventbridge_putevents_answer(
+    ngx_http_eventbridge_job_t *job, ngx_http_request_t *r);
+
+/* the exception that a refusal of ours, or a status of nginx, is to clients of
+   AWS, static; NULL: r does not come from one */
+const char *ngx_http_eventbridge_putevents_error(ngx_http_request_t *r,
+    ngx_uint_t status, const char *error);
+ngx_str_t *ngx_http_eventbridge_putevents_error_text(ngx_http_request_t *r,
+    ngx_uint_t status);
 
 /* ngx_http_eventbridge_headers.c */
 

@@ -587,8 +587,9 @@ sentences(void)
 static char *
 repeat(const char *head, const char *middle, size_t times, const char *tail)
 {
-    char    *text, *p;
-    size_t   i;
+    char        *text, *p;
+    size_t       i;
+    const char  *m;
 
     text = malloc(strlen(head) + times * (strlen(middle) + 8) + strlen(tail)
                   + 1);
@@ -600,7 +601,21 @@ repeat(const char *head, const char *middle, size_t times, const char *tail)
 
     for (i = 0; i < times; i++) {
         p += sprintf(p, "%s", i ? "," : "");
-        p += sprintf(p, middle, (int) i, (int) i);
+
+        for (m = middle; *m; m++) {
+
+            if (m[0] == '%' && m[1] == 'd') {
+                p += sprintf(p, "%d", (int) i);
+                m++;
+
+            } else if (strncmp(m, "%05d", 4) == 0) {
+                p += sprintf(p, "%05d", (int) i);
+                m += 3;
+
+            } else {
+                *p++ = *m;
+            }
+        }
     }
 
     sprintf(p, "%s", tail);
