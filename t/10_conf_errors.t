@@ -52,6 +52,7 @@ my @directives = (
     [ 'eventbridge_control_access', 'any', 'protected', '1' ],
     [ 'eventbridge_metrics', 'location', '', '0' ],
     [ 'eventbridge_health', 'location', '', '0' ],
+    [ 'eventbridge_status', 'location', '', '0' ],
     [ 'eventbridge_explain', 'location', '', '0' ],
     [ 'eventbridge_test_pattern', 'location', '', '0' ]
 );
@@ -95,7 +96,7 @@ for my $d (@directives) {
         . ';', undef, qr/invalid number of arguments/) if $n !~ /-$/;
 
     next if $name =~ /_(?:checkpoint_zone|route|ingest|auth|metrics|health
-        |replay|explain|test_pattern)$/x;
+        |status|replay|explain|test_pattern)$/x;
 
     bad($place, "$text\n$text", $rest, qr/duplicate/);
     bad('server', "$text\n$text", $rest, qr/duplicate/) if $context eq 'any';
@@ -104,7 +105,7 @@ for my $d (@directives) {
 bad('location', 'eventbridge_ingest;', undef, qr/duplicate/);
 bad('observe', "eventbridge_$_;\neventbridge_$_;", undef, qr/duplicate/),
     bad('location', "eventbridge_$_;", undef, qr/conflicts/)
-    for qw/ metrics health replay /;
+    for qw/ metrics health status replay /;
 bad('observe', "eventbridge_metrics;\neventbridge_health;", undef,
     qr/conflicts/);
 bad('observe', "eventbridge_health;\neventbridge_ingest;", undef,

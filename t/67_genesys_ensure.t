@@ -20,7 +20,7 @@ use Test::EventBridge::Util qw/ pause /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 4, log_level => 'info')->plan(107);
+my $t = Test::EventBridge->new(workers => 4, log_level => 'info')->plan(110);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -60,6 +60,7 @@ http {
     server {
         listen 127.0.0.1:%%PORT_0%%;
         location = /health { eventbridge_health; }
+        location = /status { eventbridge_status; }
         location = /metrics { eventbridge_metrics; }
         location = /v1/events {
             eventbridge_ingest;
@@ -146,6 +147,14 @@ ok($id, 'row 1.3: an empty API: it is created');
 declared('empty');
 is(health()->{status}, 'healthy', 'health');
 is(health()->{subscription}, $id, 'row 1.17: its id is on health');
+
+my $status = get($port, '/status')->json();
+my ($of) = @{$status->{subscriptions}};
+
+is("$of->{id} $of->{created} $of->{drifted} $of->{failedChecks}",
+    "$id 1 0 0", 'and on the status, with figures');
+is($status->{organisations}[0]{tokensIssued}, 1, 'so is the token');
+cmp_ok($status->{organisations}[0]{tokenLifetime}, '>', 0, 'its lifetime');
 is(scalar $g->calls(POST => 'subscriptions'), 1,
     'row 1.3: four workers, one POST');
 

@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_endpoints.h"
+#include "ngx_http_eventbridge_status.h"
 
 
 /* a name of 256 bytes, of which each can need three */
@@ -20,12 +21,28 @@ typedef struct {
 } ngx_http_eventbridge_figure_head_t;
 
 
+/* of an organisation, at one moment */
+
+typedef struct {
+    int64_t                   age;          /* of the token, ms; 0: none */
+    int64_t                   lifetime;     /* as it was issued */
+    int64_t                   refreshes;
+    int64_t                   refused;
+    ngx_uint_t                failures;
+    ngx_uint_t                token;        /* there is a valid one */
+    ngx_uint_t                open;         /* the breaker */
+} ngx_http_eventbridge_org_facts_t;
+
+
 static ngx_int_t ngx_http_eventbridge_figure_labels(ngx_pool_t *pool,
     const char *label, ngx_str_t *value, ngx_str_t *labels);
 static double ngx_http_eventbridge_org_figure(ngx_http_eventbridge_org_t *org,
     ngx_uint_t i);
+static void ngx_http_eventbridge_org_look(ngx_http_eventbridge_org_t *org,
+    ngx_http_eventbridge_org_facts_t *facts);
 static ngx_uint_t ngx_http_eventbridge_organisations_health(
-    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out);
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out,
+    ngx_uint_t figures);
 static ngx_int_t ngx_http_eventbridge_resolve_figure(
     ngx_http_eventbridge_main_conf_t *emcf, ngx_http_eventbridge_org_t *org,
     ngx_uint_t i, double *value);
@@ -221,7 +238,37 @@ ngx_http_eventbridge_figure_labels(ngx_pool_t *pool, const char *label,
 static double
 ngx_http_eventbridge_org_figure(ngx_http_eventbridge_org_t *org, ngx_uint_t i)
 {
-    double                         value;
+    ngx_http_eventbridge_org_facts_t  facts;
+
+    ngx_http_eventbridge_org_look(org, &facts);
+
+    switch (i) {
+
+    case 0:
+        return (double) facts.age / 1000;
+
+    case 1:
+        return (double) facts.lifetime / 1000;
+
+    case 2:
+        return (double) facts.refreshes;
+
+    case 3:
+        return (double) facts.refused;
+
+    case 4:
+        return (double) facts.failures;
+
+    default:
+        return (double) facts.open;
+    }
+}
+
+
+static void
+ngx_http_eventbridge_org_look(ngx_http_eventbridge_org_t *org,
+    ngx_http_eventbridge_org_facts_t *facts)
+{
     uint64_t                       now;
     struct timespec                ts;
     ngx_http_eventbridge_token_t  *t;
@@ -233,36 +280,15 @@ ngx_http_eventbridge_org_figure(ngx_http_eventbridge_org_t *org, ngx_uint_t i)
 
     ngx_shmtx_lock(&org->shpool->mutex);
 
-    switch (i) {
-
-    case 0:
-        value = (t->expires > now) ? (double) (now - t->issued) / 1000 : 0;
-        break;
-
-    case 1:
-        value = (t->expires > now) ? (double) (t->expires - t->issued) / 1000
-                                   : 0;
-        break;
-
-    case 2:
-        value = (double) t->refreshes;
-        break;
-
-    case 3:
-        value = (double) t->refused;
-        break;
-
-    case 4:
-        value = (double) t->failures;
-        break;
-
-    default:
-        value = (t->breaker.state != NGX_EB_GENESYS_BREAKER_CLOSED);
-    }
+    facts->token = (t->expires > now);
+    facts->age = facts->token ? (int64_t) (now - t->issued) : 0;
+    facts->lifetime = facts->token ? (int64_t) (t->expires - t->issued) : 0;
+    facts->refreshes = (int64_t) t->refreshes;
+    facts->refused = (int64_t) t->refused;
+    facts->failures = t->failures;
+    facts->open = (t->breaker.state != NGX_EB_GENESYS_BREAKER_CLOSED);
 
     ngx_shmtx_unlock(&org->shpool->mutex);
-
-    return value;
 }
 
 
@@ -333,46 +359,50 @@ ngx_http_eventbridge_subscription_figure(
 
 static ngx_uint_t
 ngx_http_eventbridge_organisations_health(
-    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out)
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out,
+    ngx_uint_t figures)
 {
-    uint64_t                       now;
-    ngx_uint_t                     i, bad, token, failures, open;
-    struct timespec                ts;
-    ngx_http_eventbridge_org_t   **orgs;
-    ngx_http_eventbridge_token_t  *t;
+    ngx_uint_t                         i, bad;
+    ngx_http_eventbridge_org_t       **orgs;
+    ngx_http_eventbridge_org_facts_t   facts;
 
     if (emcf->organisations.nelts == 0) {
         return 0;
     }
 
-    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-
-    now = (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
     orgs = emcf->organisations.elts;
     bad = 0;
 
     ngx_eb_out_lit(out, ",\"organisations\":[");
 
     for (i = 0; i < emcf->organisations.nelts; i++) {
-        t = orgs[i]->token;
+        ngx_http_eventbridge_org_look(orgs[i], &facts);
 
-        ngx_shmtx_lock(&orgs[i]->shpool->mutex);
-        token = (t->expires > now);
-        failures = t->failures;
-        open = (t->breaker.state != NGX_EB_GENESYS_BREAKER_CLOSED);
-        ngx_shmtx_unlock(&orgs[i]->shpool->mutex);
-
-        bad |= (!token && failures) || open;
+        bad |= (!facts.token && facts.failures) || facts.open;
 
         ngx_eb_out_raw(out, ",", i ? 1 : 0);
         ngx_eb_out_lit(out, "{\"name\":");
         ngx_eb_out_string(out, &orgs[i]->name, 64);
         ngx_eb_out_lit(out, ",\"token\":");
-        ngx_eb_out_raw(out, token ? "true" : "false", token ? 4 : 5);
+        ngx_eb_out_raw(out, facts.token ? "true" : "false",
+                       facts.token ? 4 : 5);
         ngx_eb_out_lit(out, ",\"tokenFailures\":");
-        ngx_eb_out_int(out, failures);
+        ngx_eb_out_int(out, facts.failures);
+
+        if (figures) {
+            ngx_eb_out_lit(out, ",\"tokenAge\":");
+            ngx_eb_out_ms(out, facts.age);
+            ngx_eb_out_lit(out, ",\"tokenLifetime\":");
+            ngx_eb_out_ms(out, facts.lifetime);
+            ngx_http_eventbridge_status_int(out, ",\"tokensIssued\":",
+                                            facts.refreshes);
+            ngx_http_eventbridge_status_int(out, ",\"tokensRefused\":",
+                                            facts.refused);
+        }
+
         ngx_eb_out_lit(out, ",\"answers\":");
-        ngx_eb_out_raw(out, open ? "false}" : "true}", open ? 6 : 5);
+        ngx_eb_out_raw(out, facts.open ? "false}" : "true}",
+                       facts.open ? 6 : 5);
     }
 
     ngx_eb_out_lit(out, "]");
@@ -383,14 +413,14 @@ ngx_http_eventbridge_organisations_health(
 
 ngx_uint_t
 ngx_http_eventbridge_genesys_health(ngx_http_eventbridge_main_conf_t *emcf,
-    ngx_eb_out_t *out)
+    ngx_eb_out_t *out, ngx_uint_t figures)
 {
     ngx_str_t                                s;
     ngx_uint_t                               i, active, bad;
     ngx_http_eventbridge_subscription_t    **subs;
     ngx_http_eventbridge_subscription_sh_t   state;
 
-    bad = ngx_http_eventbridge_organisations_health(emcf, out);
+    bad = ngx_http_eventbridge_organisations_health(emcf, out, figures);
 
     if (emcf->subscriptions.nelts == 0) {
         return bad;
@@ -433,6 +463,15 @@ ngx_http_eventbridge_genesys_health(ngx_http_eventbridge_main_conf_t *emcf,
         if (state.checked) {
             ngx_eb_out_lit(out, ",\"checked\":");
             ngx_eb_out_time(out, (int64_t) state.checked * 1000);
+        }
+
+        if (figures) {
+            ngx_http_eventbridge_status_int(out, ",\"created\":",
+                                            state.created);
+            ngx_http_eventbridge_status_int(out, ",\"drifted\":",
+                                            state.drifted);
+            ngx_http_eventbridge_status_int(out, ",\"failedChecks\":",
+                                            state.failed);
         }
 
         ngx_eb_out_raw(out, active ? ",\"active\":true}"

@@ -341,9 +341,11 @@ ngx_int_t ngx_http_eventbridge_genesys_extras(ngx_pool_t *pool,
     ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
     ngx_uint_t *n);
 
-/* members of the health document: is one not as it should be? */
+/* members of the health document, with figures, or without: is one not as it
+   should be? */
 ngx_uint_t ngx_http_eventbridge_genesys_health(
-    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out);
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out,
+    ngx_uint_t figures);
 
 
 /* ngx_http_eventbridge_control.c: the locations */

@@ -13,6 +13,7 @@
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_endpoints.h"
 #include "ngx_http_eventbridge_outbox.h"
+#include "ngx_http_eventbridge_status.h"
 
 
 static ngx_int_t ngx_http_eventbridge_preconfiguration(ngx_conf_t *cf);
@@ -22,6 +23,8 @@ static char *ngx_http_eventbridge_ingest(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_eventbridge_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+static char *ngx_http_eventbridge_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_eventbridge_explain(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -259,6 +262,13 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       0,
       NULL },
 
+    { ngx_string("eventbridge_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_eventbridge_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("eventbridge_explain"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_eventbridge_explain,
@@ -466,6 +476,14 @@ ngx_http_eventbridge_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 static char *
+ngx_http_eventbridge_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_eventbridge_observe(cf,
+                                        ngx_http_eventbridge_status_handler);
+}
+
+
+static char *
 ngx_http_eventbridge_explain(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_http_eventbridge_observe(cf,
@@ -520,6 +538,7 @@ ngx_http_eventbridge_ours(ngx_http_handler_pt handler)
     return handler == ngx_http_eventbridge_ingest_handler
            || handler == ngx_http_eventbridge_metrics_handler
            || handler == ngx_http_eventbridge_health_handler
+           || handler == ngx_http_eventbridge_status_handler
            || handler == ngx_http_eventbridge_explain_handler
            || handler == ngx_http_eventbridge_test_pattern_handler
            || handler == ngx_http_eventbridge_replay_handler

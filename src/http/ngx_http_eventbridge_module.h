@@ -25,6 +25,9 @@
 #include "ngx_http_eventbridge_carrier.h"
 
 
+#define NGX_HTTP_EVENTBRIDGE_VERSION  "0.1.0"
+
+
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_SAME    0
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_EVENTS  1
 #define NGX_HTTP_EVENTBRIDGE_FORWARD_ARRAY   2
@@ -308,6 +311,9 @@ typedef struct {
     ngx_eb_stats_t           *stats;        /* NULL under nginx -t */
     ngx_eb_stats_cell_t      *cells;        /* of the node */
     ngx_uint_t                observed;     /* metrics or health is used */
+    ngx_uint_t                generation;   /* of the configuration, from 1 */
+    time_t                    started;      /* its first generation */
+    time_t                    configured;   /* this one */
     ngx_int_t                 request_id_index;
     ngx_int_t                 scheme_index;
     ngx_http_eventbridge_worker_t  *worker; /* private to each worker */
@@ -999,6 +1005,29 @@ ngx_int_t ngx_http_eventbridge_send_body(ngx_http_eventbridge_send_t *send,
 
 ngx_int_t ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_eventbridge_health_handler(ngx_http_request_t *r);
+
+#define NGX_HTTP_EVENTBRIDGE_HEALTHY    0
+#define NGX_HTTP_EVENTBRIDGE_DEGRADED   1
+#define NGX_HTTP_EVENTBRIDGE_UNHEALTHY  2
+
+/* room for the beginning of a document, which has the verdict */
+#define NGX_HTTP_EVENTBRIDGE_HEALTH_VERDICT  32
+
+/*
+ * What the document about health has behind the verdict, with figures or
+ * without; returns the verdict.  The other one writes it in front of end,
+ * brace included, and returns where it begins.
+ */
+ngx_uint_t ngx_http_eventbridge_health_members(
+    ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out,
+    ngx_uint_t figures);
+u_char *ngx_http_eventbridge_health_verdict(u_char *end, ngx_uint_t verdict);
+
+/* age of the first line of a dead letter, in ms; 0: there is none */
+int64_t ngx_http_eventbridge_log_age(ngx_eb_log_figures_t *figures);
+
+/* NGX_OK: GET or HEAD, without a body; else the handler's result */
+ngx_int_t ngx_http_eventbridge_read_only(ngx_http_request_t *r);
 
 /* one line in the audit log for each event that is settled */
 void ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job,

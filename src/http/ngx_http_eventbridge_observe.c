@@ -38,7 +38,6 @@ typedef struct {
 static ngx_int_t ngx_http_eventbridge_log_extras(ngx_http_request_t *r,
     ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,
     ngx_uint_t *nextra);
-static double ngx_http_eventbridge_log_age(ngx_eb_log_figures_t *figures);
 static double ngx_http_eventbridge_figure(ngx_http_eventbridge_zone_t *zone,
     ngx_eb_checkpoint_facts_t *facts, ngx_uint_t i);
 static ngx_int_t ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
@@ -46,7 +45,6 @@ static ngx_int_t ngx_http_eventbridge_zone_extras(ngx_http_request_t *r,
     ngx_uint_t *nextra);
 static ngx_uint_t ngx_http_eventbridge_health_down(
     ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_out_t *out);
-static ngx_int_t ngx_http_eventbridge_read_only(ngx_http_request_t *r);
 static void ngx_http_eventbridge_join(ngx_eb_out_t *out, ngx_uint_t first,
     ngx_str_t *name);
 
@@ -275,7 +273,7 @@ ngx_http_eventbridge_log_extras(ngx_http_request_t *r,
 
         value[0] = (double) (figures.records + figures.invalid);
         value[1] = (double) figures.size;
-        value[2] = ngx_http_eventbridge_log_age(&figures);
+        value[2] = (double) ngx_http_eventbridge_log_age(&figures) / 1000;
 
         for (k = 0; k < NGX_HTTP_EVENTBRIDGE_LOG_FIGURES; k++) {
             e = &extra[*nextra + k * emcf->logs.nelts + i];
@@ -295,7 +293,7 @@ ngx_http_eventbridge_log_extras(ngx_http_request_t *r,
 }
 
 
-static double
+int64_t
 ngx_http_eventbridge_log_age(ngx_eb_log_figures_t *figures)
 {
     u_char      *p, *end;
@@ -321,7 +319,7 @@ ngx_http_eventbridge_log_age(ngx_eb_log_figures_t *figures)
     tp = ngx_timeofday();
     msec = (int64_t) tp->sec * 1000 + tp->msec - msec;
 
-    return (double) ngx_max(msec, 0) / 1000;
+    return ngx_max(msec, 0);
 }
 
 
@@ -387,15 +385,13 @@ ngx_http_eventbridge_figure(ngx_http_eventbridge_zone_t *zone,
 ngx_int_t
 ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
 {
-    u_char                             *buf;
-    size_t                              size;
-    ngx_int_t                           rc;
-    ngx_str_t                           body;
-    ngx_uint_t                          i, usable, degraded, unhealthy;
-    ngx_eb_out_t                        out, head;
-    ngx_eb_checkpoint_facts_t           facts;
-    ngx_http_eventbridge_zone_t       **zones, *zone;
-    ngx_http_eventbridge_main_conf_t   *emcf;
+    u_char                            *buf;
+    size_t                             size;
+    ngx_int_t                          rc;
+    ngx_str_t                          body;
+    ngx_uint_t                         verdict;
+    ngx_eb_out_t                       out;
+    ngx_http_eventbridge_main_conf_t  *emcf;
 
     rc = ngx_http_eventbridge_read_only(r);
 
@@ -413,17 +409,63 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
            + emcf->organisations.nelts
              * NGX_HTTP_EVENTBRIDGE_ORGANISATION_HEALTH;
 
-    buf = ngx_pnalloc(r->pool, size + 64);
+    size += NGX_HTTP_EVENTBRIDGE_HEALTH_VERDICT;
+
+    buf = ngx_pnalloc(r->pool, size);
     if (buf == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* the verdict is known last, and goes first */
+
+    ngx_eb_out_init(&out, buf, size);
+    out.pos += NGX_HTTP_EVENTBRIDGE_HEALTH_VERDICT;
+
+    ngx_eb_out_lit(&out, ",");
+    verdict = ngx_http_eventbridge_health_members(emcf, &out, 0);
+    ngx_eb_out_lit(&out, "}\n");
+
+    body.data = ngx_http_eventbridge_health_verdict(buf
+                                         + NGX_HTTP_EVENTBRIDGE_HEALTH_VERDICT,
+                                                    verdict);
+    body.len = out.pos - body.data;
+
+    return ngx_http_eventbridge_respond(r,
+                              verdict == NGX_HTTP_EVENTBRIDGE_UNHEALTHY
+                                  ? NGX_HTTP_SERVICE_UNAVAILABLE : NGX_HTTP_OK,
+                                        &ngx_http_eventbridge_health_type,
+                                        &body);
+}
+
+
+u_char *
+ngx_http_eventbridge_health_verdict(u_char *end, ngx_uint_t verdict)
+{
+    static ngx_str_t  verdicts[] = {
+        ngx_string("{\"status\":\"healthy\""),
+        ngx_string("{\"status\":\"degraded\""),
+        ngx_string("{\"status\":\"unhealthy\"")
+    };
+
+    end -= verdicts[verdict].len;
+    ngx_memcpy(end, verdicts[verdict].data, verdicts[verdict].len);
+
+    return end;
+}
+
+
+ngx_uint_t
+ngx_http_eventbridge_health_members(ngx_http_eventbridge_main_conf_t *emcf,
+    ngx_eb_out_t *out, ngx_uint_t figures)
+{
+    ngx_uint_t                     i, usable, degraded, unhealthy;
+    ngx_eb_checkpoint_facts_t      facts;
+    ngx_http_eventbridge_zone_t  **zones, *zone;
+
     degraded = 0;
     unhealthy = ngx_exiting ? 1 : 0;
 
-    /* the verdict is known last, and goes first */
-
-    ngx_eb_out_init(&out, buf + 64, size);
+    ngx_eb_out_lit(out, "\"checkpoints\":[");
 
     zones = emcf->zones.elts;
 
@@ -436,60 +478,38 @@ ngx_http_eventbridge_health_handler(ngx_http_request_t *r)
         unhealthy |= !usable;
         degraded |= facts.corrupt_reset || facts.effective < zone->conf.window;
 
-        ngx_eb_out_raw(&out, ",", i ? 1 : 0);
-        ngx_eb_out_lit(&out, "{\"zone\":");
-        ngx_eb_out_string(&out, &zone->conf.name, 128);
-        ngx_eb_out_lit(&out, ",\"usable\":");
-        ngx_eb_out_raw(&out, usable ? "true" : "false", usable ? 4 : 5);
-        ngx_eb_out_lit(&out, ",\"slots\":");
-        ngx_eb_out_int(&out, facts.slots);
-        ngx_eb_out_lit(&out, ",\"used\":");
-        ngx_eb_out_int(&out, facts.used);
-        ngx_eb_out_lit(&out, ",\"claimed\":");
-        ngx_eb_out_int(&out, facts.claimed);
-        ngx_eb_out_lit(&out, ",\"evictions\":");
-        ngx_eb_out_int(&out, facts.evictions);
-        ngx_eb_out_lit(&out, ",\"window\":");
-        ngx_eb_out_int(&out, zone->conf.window);
-        ngx_eb_out_lit(&out, ",\"effectiveWindow\":");
-        ngx_eb_out_int(&out, facts.effective);
-        ngx_eb_out_lit(&out, ",\"startedEmptyAfterDamage\":");
-        ngx_eb_out_raw(&out, facts.corrupt_reset ? "true" : "false",
+        ngx_eb_out_raw(out, ",", i ? 1 : 0);
+        ngx_eb_out_lit(out, "{\"zone\":");
+        ngx_eb_out_string(out, &zone->conf.name, 128);
+        ngx_eb_out_lit(out, ",\"usable\":");
+        ngx_eb_out_raw(out, usable ? "true" : "false", usable ? 4 : 5);
+        ngx_eb_out_lit(out, ",\"slots\":");
+        ngx_eb_out_int(out, facts.slots);
+        ngx_eb_out_lit(out, ",\"used\":");
+        ngx_eb_out_int(out, facts.used);
+        ngx_eb_out_lit(out, ",\"claimed\":");
+        ngx_eb_out_int(out, facts.claimed);
+        ngx_eb_out_lit(out, ",\"evictions\":");
+        ngx_eb_out_int(out, facts.evictions);
+        ngx_eb_out_lit(out, ",\"window\":");
+        ngx_eb_out_int(out, zone->conf.window);
+        ngx_eb_out_lit(out, ",\"effectiveWindow\":");
+        ngx_eb_out_int(out, facts.effective);
+        ngx_eb_out_lit(out, ",\"startedEmptyAfterDamage\":");
+        ngx_eb_out_raw(out, facts.corrupt_reset ? "true" : "false",
                        facts.corrupt_reset ? 4 : 5);
-        ngx_eb_out_lit(&out, "}");
+        ngx_eb_out_lit(out, "}");
     }
 
-    ngx_eb_out_lit(&out, "],\"down\":[");
-    degraded |= ngx_http_eventbridge_health_down(emcf, &out);
-    ngx_eb_out_lit(&out, "]");
-    degraded |= ngx_http_eventbridge_genesys_health(emcf, &out);
-    degraded |= ngx_http_eventbridge_destination_health(emcf, &out);
-    ngx_eb_out_lit(&out, "}\n");
+    ngx_eb_out_lit(out, "],\"down\":[");
+    degraded |= ngx_http_eventbridge_health_down(emcf, out);
+    ngx_eb_out_lit(out, "]");
+    degraded |= ngx_http_eventbridge_genesys_health(emcf, out, figures);
+    degraded |= ngx_http_eventbridge_destination_health(emcf, out);
 
-    ngx_eb_out_init(&head, buf, 64);
-
-    if (unhealthy) {
-        ngx_eb_out_lit(&head, "{\"status\":\"unhealthy\",\"checkpoints\":[");
-
-    } else if (degraded) {
-        ngx_eb_out_lit(&head, "{\"status\":\"degraded\",\"checkpoints\":[");
-
-    } else {
-        ngx_eb_out_lit(&head, "{\"status\":\"healthy\",\"checkpoints\":[");
-    }
-
-    body.len = head.pos - buf;
-    body.data = buf + 64 - body.len;
-
-    ngx_memmove(body.data, buf, body.len);
-
-    body.len += out.pos - (buf + 64);
-
-    return ngx_http_eventbridge_respond(r,
-                                        unhealthy ? NGX_HTTP_SERVICE_UNAVAILABLE
-                                                  : NGX_HTTP_OK,
-                                        &ngx_http_eventbridge_health_type,
-                                        &body);
+    return unhealthy ? NGX_HTTP_EVENTBRIDGE_UNHEALTHY
+           : degraded ? NGX_HTTP_EVENTBRIDGE_DEGRADED
+           : NGX_HTTP_EVENTBRIDGE_HEALTHY;
 }
 
 
@@ -534,11 +554,16 @@ ngx_http_eventbridge_health_down(ngx_http_eventbridge_main_conf_t *emcf,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_eventbridge_read_only(ngx_http_request_t *r)
 {
+    ngx_str_t  allow;
+
     if (r->method != NGX_HTTP_GET && r->method != NGX_HTTP_HEAD) {
-        return NGX_HTTP_NOT_ALLOWED;
+        ngx_str_set(&allow, "GET, HEAD");
+
+        return ngx_http_eventbridge_out_header(r, "Allow", &allow) == NGX_OK
+                   ? NGX_HTTP_NOT_ALLOWED : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     return ngx_http_discard_request_body(r);

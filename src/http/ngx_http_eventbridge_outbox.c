@@ -637,7 +637,6 @@ void
 ngx_http_eventbridge_outbox_extras(ngx_http_eventbridge_main_conf_t *emcf,
     ngx_eb_stats_extra_t *extra, ngx_uint_t *nextra)
 {
-    int64_t                value;
     ngx_uint_t             i;
     ngx_eb_stats_extra_t  *e;
 
@@ -652,14 +651,25 @@ ngx_http_eventbridge_outbox_extras(ngx_http_eventbridge_main_conf_t *emcf,
         e->type = ngx_http_eventbridge_outbox_figures[i].type;
         e->help = ngx_http_eventbridge_outbox_figures[i].help;
 
-        value = emcf->cells[ngx_http_eventbridge_outbox_figures[i].cell];
-        e->value = (double) value;
+        e->value = (double)
+                   emcf->cells[ngx_http_eventbridge_outbox_figures[i].cell];
 
         if (ngx_http_eventbridge_outbox_figures[i].cell
             == NGX_EB_STATS_N_OUTBOX_OLDEST)
         {
-            value = value ? ngx_eb_outbox_now() - value : 0;
-            e->value = (double) ngx_max(value, 0) / 1000;
+            e->value = (double) ngx_http_eventbridge_outbox_age(emcf) / 1000;
         }
     }
+}
+
+
+int64_t
+ngx_http_eventbridge_outbox_age(ngx_http_eventbridge_main_conf_t *emcf)
+{
+    int64_t  since, age;
+
+    since = emcf->cells[NGX_EB_STATS_N_OUTBOX_OLDEST];
+    age = since ? ngx_eb_outbox_now() - since : 0;
+
+    return ngx_max(age, 0);
 }

@@ -52,6 +52,10 @@ void ngx_http_eventbridge_outbox_exit_process(
 ngx_str_t *ngx_http_eventbridge_outbox_audit(
     ngx_http_eventbridge_outbox_t *outbox, ngx_eb_audit_t *audit);
 
+/* of what waits longest, in ms; 0: nothing waits */
+int64_t ngx_http_eventbridge_outbox_age(
+    ngx_http_eventbridge_main_conf_t *emcf);
+
 /* NGX_HTTP_EVENTBRIDGE_OUTBOX_FIGURES at most */
 void ngx_http_eventbridge_outbox_extras(
     ngx_http_eventbridge_main_conf_t *emcf, ngx_eb_stats_extra_t *extra,

@@ -130,6 +130,11 @@ ngx_http_eventbridge_outcome_stats(ngx_http_eventbridge_send_t *send)
         return;
     }
 
+    if (!send->local) {
+        cells[NGX_EB_STATS_D_FAILED_AT] = (int64_t) ngx_time();
+        cells[NGX_EB_STATS_D_FAILED_STATUS] = (int64_t) send->status;
+    }
+
     ngx_log_error(NGX_LOG_ERR, send->job->log, 0,
                   "eventbridge: delivery of %ui events to \"%V\" failed, "
                   "status %ui, location \"%V\", request id %V",

@@ -13,6 +13,7 @@
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_http_eventbridge_destination.h"
+#include "ngx_http_eventbridge_status.h"
 #include "ngx_eb_lease.h"
 
 
@@ -1073,6 +1074,8 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
     if (ngx_http_eventbridge_init_lock(cycle, emcf) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    ngx_http_eventbridge_status_init(cycle, emcf);
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 

@@ -93,6 +93,10 @@ enum {                          /* NGX_EB_STATS_DESTINATION */
     NGX_EB_STATS_D_REFUSED = NGX_EB_STATS_D_LATENCY_HIST + 16,
                                     /* events answered at once: it is down */
     NGX_EB_STATS_D_ALTERNATE,       /* events that its alternate took */
+    NGX_EB_STATS_D_FAILED_AT,
+                                    /* the last failure: seconds since the
+                                       epoch, 0: none yet; and its status */
+    NGX_EB_STATS_D_FAILED_STATUS,
     NGX_EB_STATS_D_END
 };
 
