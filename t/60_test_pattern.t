@@ -21,7 +21,7 @@ use Test::EventBridge;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new()->plan(67);
+my $t = Test::EventBridge->new()->plan(70);
 my $m = $t->mock(1);
 
 $t->write_file('keys', "tester:one-key-of-32-characters-12345678\n", 0640);
@@ -138,6 +138,19 @@ refused('another operation', 'UnknownOperationException',
     qr/TestEventPattern/);
 is($r->header('Content-Type'), 'application/x-amz-json-1.1',
     'amz: type of an error');
+
+# what would keep a worker busy for seconds
+
+my $many = '{"$or":[' . join(',', map { "{\"a\":[{\"wildcard\":\"*x$_*y\"}]}" }
+    1 .. 500) . ']}';
+my $long = '{"a":[' . join(',', ('"zz"') x 120000) . ']}';
+
+$r = post($p, '/test', body($many, $long, 'o', 'o'));
+is($r->status(), 400, 'a long pattern and a long event');
+is_deeply(result(body('{"a":[{"wildcard":"*z"}]}', $long, 'o', 'o')),
+    { Result => JSON::PP::true }, 'a long event');
+is_deeply(result(body($many, '{"a":"xx500yy"}', 'o', 'o')),
+    { Result => JSON::PP::true }, 'a long pattern');
 
 # what is wrong
 

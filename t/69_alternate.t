@@ -22,7 +22,7 @@ use Test::EventBridge::Util qw/ now /;
 ###############################################################################
 
 my $t = Test::EventBridge->new(workers => 2, log_level => 'info')
-    ->plan(67);
+    ->plan(75);
 
 my %mock = (a => $t->mock(1), b => $t->mock(2), c => $t->mock(3));
 my ($ma, $mb) = @mock{qw/ a b /};
@@ -72,6 +72,22 @@ http {
             eventbridge_forward_as single;
             eventbridge_route /to/b;
             eventbridge_route /to/a alternate=/to/b;
+        }
+
+        location = /v1/structured {
+            eventbridge_ingest;
+            eventbridge_route_policy all;
+            eventbridge_forward_as cloudevents_structured;
+            eventbridge_route /to/a alternate=/to/b;
+            eventbridge_route /to/b;
+        }
+
+        location = /v1/cloudevents {
+            eventbridge_ingest;
+            eventbridge_route_policy all;
+            eventbridge_forward_as cloudevents;
+            eventbridge_route /to/a alternate=/to/b;
+            eventbridge_route /to/b;
         }
 
         location = /v1/none {
@@ -231,6 +247,22 @@ is(scalar $mb->requests('/to/b'), 3, 'single: three requests');
 is(got(), 'a: b:50,51,52 c:', 'single: one for each');
 is(send_to('none', batch(3))->json()->{forwarded}, 3, 'no checkpoint');
 is(got(), 'a: b:53,54,55 c:', 'no checkpoint: each once');
+
+# as CloudEvents: what has two reasons to go there is in the body once
+
+is(send_to('structured', batch(2))->json()->{forwarded}, 2, 'structured');
+is(scalar $mb->requests('/to/b'), 2, 'structured: two requests');
+is(join(' ', sort map { (eval { $_->json() } // {})->{id} // 'none' }
+    $mb->requests('/to/b')), '56 57', 'structured: each is one event');
+got();
+is(send_to('cloudevents', batch(2))->json()->{forwarded}, 2, 'cloudevents');
+my @parts = $mb->requests('/to/b');
+is(scalar @parts, 1, 'cloudevents: one request');
+is($parts[0]->header('X-EventBridge-Count'), 2, 'cloudevents: of two');
+is(join(' ', map { $_->{id} } @{$parts[0]->json()}), '58 59',
+    'cloudevents: each is in it once');
+is(scalar($ma->requests('/to/a')), 0, 'cloudevents: nobody else has them');
+got();
 
 # an event that the alternate refuses: halves, with the hits of one event
 # together

@@ -645,6 +645,13 @@ ngx_http_eventbridge_cloudevent_body(ngx_http_eventbridge_send_t *send,
 
         for (i = 0; i < send->nhits; i++) {
 
+            /* two routes may have led here; hits of an event are neighbors */
+
+            if (i && hits[send->hits[i]].event == hits[send->hits[i - 1]].event)
+            {
+                continue;
+            }
+
             if (array) {
                 ngx_eb_out_raw(&out, i ? "," : "[", 1);
             }

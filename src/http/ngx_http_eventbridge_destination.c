@@ -311,6 +311,13 @@ ngx_http_eventbridge_destination_overdue(ngx_http_eventbridge_job_t *job)
             continue;
         }
 
+        /* one of many that had to wait for its turn has had no time yet */
+
+        if (ngx_current_msec - sends[i]->start < job->conf->forward_timeout / 2)
+        {
+            continue;
+        }
+
         sends[i]->overdue = 1;
 
         ngx_http_eventbridge_destination_result(job->emcf,

@@ -10,6 +10,8 @@
 #include "ngx_http_eventbridge_auth.h"
 
 
+static ngx_http_eventbridge_method_t *ngx_http_eventbridge_event_method(
+    ngx_http_eventbridge_loc_conf_t *conf);
 static char *ngx_http_eventbridge_event_value(ngx_conf_t *cf,
     ngx_str_t *parameter, ngx_str_t *value, ngx_http_complex_value_t **cv);
 static ngx_int_t ngx_http_eventbridge_event_field(
@@ -140,32 +142,51 @@ ngx_int_t
 ngx_http_eventbridge_event_signed(ngx_http_eventbridge_job_t *job,
     ngx_eb_json_t *json)
 {
+    ngx_http_eventbridge_method_t  *method;
+
+    method = ngx_http_eventbridge_event_method(job->conf);
+
+    if (method == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_eb_batch_whole(json, job->pool, &job->batch) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return method->event(job, json, job->batch.events);
+}
+
+
+ngx_uint_t
+ngx_http_eventbridge_event_said(ngx_http_eventbridge_loc_conf_t *conf)
+{
+    return conf->event || ngx_http_eventbridge_event_method(conf);
+}
+
+
+static ngx_http_eventbridge_method_t *
+ngx_http_eventbridge_event_method(ngx_http_eventbridge_loc_conf_t *conf)
+{
     ngx_uint_t                          i;
     ngx_http_eventbridge_auths_t       *auths;
     ngx_http_eventbridge_auth_line_t  **lines;
 
-    auths = job->conf->auth;
+    auths = conf->auth;
 
     if (auths == NULL || auths->off) {
-        return NGX_DECLINED;
+        return NULL;
     }
 
     lines = auths->lines.elts;
 
     for (i = 0; i < auths->lines.nelts; i++) {
-
-        if (lines[i]->method->event == NULL) {
-            continue;
+        if (lines[i]->method->event) {
+            return lines[i]->method;
         }
-
-        if (ngx_eb_batch_whole(json, job->pool, &job->batch) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        return lines[i]->method->event(job, json, job->batch.events);
     }
 
-    return NGX_DECLINED;
+    return NULL;
 }
 
 

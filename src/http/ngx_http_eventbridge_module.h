@@ -825,6 +825,10 @@ ngx_int_t ngx_http_eventbridge_event_batch(ngx_http_eventbridge_job_t *job,
 ngx_int_t ngx_http_eventbridge_event_signed(ngx_http_eventbridge_job_t *job,
     ngx_eb_json_t *json);
 
+/* may id, source and type of an event be outside of its bytes? */
+ngx_uint_t ngx_http_eventbridge_event_said(
+    ngx_http_eventbridge_loc_conf_t *conf);
+
 /* ngx_http_eventbridge_cloudevent.c */
 
 /*

@@ -14,7 +14,7 @@
 #include "ngx_eb_lease.h"
 
 
-#define NGX_HTTP_EVENTBRIDGE_HEALTH_ZONE  (32 * 1024)
+#define NGX_HTTP_EVENTBRIDGE_HEALTH_ZONE  (8 * ngx_pagesize)
 
 /* ms: how often a worker looks whether it is its turn; and whoever has it,
    whether it is still to be so */

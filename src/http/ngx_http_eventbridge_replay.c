@@ -614,7 +614,7 @@ ngx_http_eventbridge_replay_events(ngx_http_eventbridge_replay_t *replay)
         }
     }
 
-    if (job->conf->event == NULL) {
+    if (!ngx_http_eventbridge_event_said(job->conf)) {
         return NGX_OK;
     }
 

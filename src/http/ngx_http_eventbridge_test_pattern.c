@@ -20,6 +20,14 @@
     (512 + 3 * 6 * NGX_HTTP_EVENTBRIDGE_TEST_TEXT)
 
 
+/*
+ * Bytes of the pattern times those of the event: a sender has both in hand, and
+ * as many conditions as values can be are compared at one go.  The longest
+ * pattern that AWS takes, and the longest event.
+ */
+#define NGX_HTTP_EVENTBRIDGE_TEST_WORK  ((size_t) 4096 * 256 * 1024)
+
+
 /* one question; it lives as long as its request */
 
 typedef struct {
@@ -282,6 +290,15 @@ ngx_http_eventbridge_test_run(ngx_http_eventbridge_test_t *test)
     ngx_eb_pattern_t        *pattern;
     ngx_eb_pattern_set_t    *set;
     ngx_eb_pattern_error_t   err;
+
+    if (test->event.len
+        && test->pattern.len > NGX_HTTP_EVENTBRIDGE_TEST_WORK
+                               / test->event.len)
+    {
+        return ngx_http_eventbridge_test_invalid(test, "ValidationException",
+                                             "Parameter Event is too long "
+                                             "for a pattern of this length");
+    }
 
     set = ngx_eb_pattern_set_create(test->request->pool);
     if (set == NULL) {
