@@ -254,6 +254,7 @@ ngx_http_eventbridge_auth_merge(ngx_conf_t *cf,
         && (conf->enabled || ngx_http_eventbridge_ours(clcf->handler)))
     {
         conf->auth->used = 1;
+        conf->auth->ingest |= (conf->enabled != 0);
     }
 }
 
@@ -285,6 +286,15 @@ ngx_http_eventbridge_auth_init(ngx_conf_t *cf)
                           "locations with \"eventbridge_ingest\" and the like, "
                           "and this is none in %s:%ui", lines[i]->file,
                           lines[i]->line);
+
+        } else if (lines[i]->level->location && !lines[i]->level->ingest
+                   && lines[i]->method->body)
+        {
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "\"eventbridge_auth %V\" has no effect: the body is "
+                          "looked at in ingest locations only, and this is "
+                          "none in %s:%ui", &lines[i]->method->name,
+                          lines[i]->file, lines[i]->line);
         }
     }
 

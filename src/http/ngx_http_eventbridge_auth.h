@@ -143,7 +143,7 @@ ngx_uint_t ngx_http_eventbridge_auth_signatures(ngx_http_request_t *r,
     ngx_str_t *name, ngx_http_eventbridge_signature_t *format,
     u_char *signatures, ngx_uint_t max, ngx_uint_t *headers);
 
-/* the check of hmac and github */
+/* the check of hmac, and most of that of github */
 ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_hmac(
     ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
     ngx_str_t *body, ngx_str_t **sender);
@@ -161,6 +161,9 @@ ngx_int_t ngx_http_eventbridge_auth_webhooks_event(
     ngx_eb_event_t *event);
 char *ngx_http_eventbridge_auth_parse_github(ngx_conf_t *cf,
     ngx_http_eventbridge_auth_line_t *line);
+ngx_http_eventbridge_auth_e ngx_http_eventbridge_auth_github(
+    ngx_http_request_t *r, ngx_http_eventbridge_auth_line_t *line,
+    ngx_str_t *body, ngx_str_t **sender);
 ngx_int_t ngx_http_eventbridge_auth_github_event(
     ngx_http_eventbridge_job_t *job, ngx_eb_json_t *json,
     ngx_eb_event_t *event);

@@ -66,7 +66,7 @@ ngx_http_eventbridge_method_t  ngx_http_eventbridge_methods[] = {
 
     { ngx_string("github"), NGX_EB_SECRETS_KEY,
       ngx_http_eventbridge_auth_parse_github,
-      ngx_http_eventbridge_auth_hmac, NULL, 1,
+      ngx_http_eventbridge_auth_github, NULL, 1,
       ngx_http_eventbridge_auth_github_event },
 
     { ngx_string("sigv4"), NGX_EB_SECRETS_KEY,

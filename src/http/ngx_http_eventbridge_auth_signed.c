@@ -119,6 +119,12 @@ ngx_http_eventbridge_auth_webhooks(ngx_http_request_t *r,
         ngx_string("v1a,"), NGX_EB_WEBHOOK_SIGNATURE, 1, 0
     };
 
+    /* attributes in headers would say what it is, and nothing signs them */
+
+    if (ngx_http_eventbridge_cloudevent_room(r)) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MALFORMED;
+    }
+
     n = ngx_http_eventbridge_auth_webhook_id(r, &id, &names);
 
     if (n != 1) {
@@ -309,6 +315,21 @@ ngx_http_eventbridge_auth_parse_github(ngx_conf_t *cf,
     ngx_str_set(&line->prefix, "sha256=");
 
     return ngx_http_eventbridge_auth_parse_file(cf, line);
+}
+
+
+/* the same for headers of CloudEvents */
+
+ngx_http_eventbridge_auth_e
+ngx_http_eventbridge_auth_github(ngx_http_request_t *r,
+    ngx_http_eventbridge_auth_line_t *line, ngx_str_t *body,
+    ngx_str_t **sender)
+{
+    if (ngx_http_eventbridge_cloudevent_room(r)) {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MALFORMED;
+    }
+
+    return ngx_http_eventbridge_auth_hmac(r, line, body, sender);
 }
 
 

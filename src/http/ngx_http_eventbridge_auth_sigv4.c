@@ -13,6 +13,10 @@
 
 static ngx_int_t ngx_http_eventbridge_auth_sigv4_request(
     ngx_http_request_t *r, ngx_str_t *body, ngx_eb_sigv4_request_t *request);
+static ngx_uint_t ngx_http_eventbridge_auth_sigv4_host(
+    ngx_http_request_t *r);
+static ngx_uint_t ngx_http_eventbridge_auth_sigv4_attributes(
+    ngx_http_request_t *r, ngx_str_t *names);
 static ngx_str_t *ngx_http_eventbridge_auth_sigv4_name(ngx_eb_sigv4_t *v,
     ngx_eb_secrets_t *secrets);
 
@@ -54,6 +58,12 @@ ngx_http_eventbridge_auth_sigv4(ngx_http_request_t *r,
 
     default: /* NGX_EB_SIGV4_NOMEM */
         return NGX_HTTP_EVENTBRIDGE_AUTH_ERROR;
+    }
+
+    if (!ngx_http_eventbridge_auth_sigv4_host(r)
+        || !ngx_http_eventbridge_auth_sigv4_attributes(r, &v.auth.headers))
+    {
+        return NGX_HTTP_EVENTBRIDGE_AUTH_MALFORMED;
     }
 
     *sender = ngx_http_eventbridge_auth_sigv4_name(&v, line->secrets);
@@ -114,6 +124,85 @@ ngx_http_eventbridge_auth_sigv4_request(ngx_http_request_t *r,
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * Is Host, which is signed, the name by which nginx has chosen the server?  A
+ * URI with a host in the first line overrides it, and is not signed.
+ */
+
+static ngx_uint_t
+ngx_http_eventbridge_auth_sigv4_host(ngx_http_request_t *r)
+{
+    u_char     *p, *last;
+    ngx_str_t  *server;
+
+    if (r->headers_in.host == NULL) {
+        return 0;
+    }
+
+    server = &r->headers_in.server;
+
+    p = r->headers_in.host->value.data;
+    last = p + r->headers_in.host->value.len;
+
+    if ((size_t) (last - p) < server->len
+        || (server->len
+            && ngx_strncasecmp(p, server->data, server->len) != 0))
+    {
+        return 0;
+    }
+
+    /* nginx takes away a dot at the end, and the port */
+
+    p += server->len;
+
+    if (p < last && *p == '.') {
+        p++;
+    }
+
+    return p == last || *p == ':';
+}
+
+
+/*
+ * Where headers are attributes of a CloudEvent, each of them is signed, and so
+ * is the type of its data: they say what the event is.
+ */
+
+static ngx_uint_t
+ngx_http_eventbridge_auth_sigv4_attributes(ngx_http_request_t *r,
+    ngx_str_t *names)
+{
+    ngx_str_t         name;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    if (ngx_http_eventbridge_cloudevent_room(r) == 0) {
+        return 1;
+    }
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+
+            name.data = h[i].lowcase_key;
+            name.len = h[i].key.len;
+
+            if (((name.len > 3 && ngx_strncmp(name.data, "ce-", 3) == 0)
+                 || (name.len == 12
+                     && ngx_strncmp(name.data, "content-type", 12) == 0))
+                && !ngx_eb_sigv4_signed(names, &name))
+            {
+                return 0;
+            }
+        }
+    }
+
+    return 1;
 }
 
 

@@ -25,6 +25,8 @@
 
 static ngx_eb_health_verdict_e ngx_http_eventbridge_destination_admit(
     ngx_http_eventbridge_health_t *health, ngx_uint_t take);
+static ngx_uint_t ngx_http_eventbridge_destination_counted(
+    ngx_http_eventbridge_send_t *send);
 static uint64_t ngx_http_eventbridge_destination_began(
     ngx_http_eventbridge_send_t *send);
 static void ngx_http_eventbridge_destination_log(
@@ -48,10 +50,12 @@ ngx_http_eventbridge_destination_prepare(ngx_http_eventbridge_job_t *job)
         return NGX_OK;
     }
 
-    job->verdicts = ngx_pcalloc(job->pool, job->ingest->ndestinations + 1);
+    job->verdicts = ngx_pcalloc(job->pool, 2 * job->ingest->ndestinations + 1);
     if (job->verdicts == NULL) {
         return NGX_ERROR;
     }
+
+    job->failures = job->verdicts + job->ingest->ndestinations;
 
     /* rule 15: a replay goes where it was to go, and nowhere else */
 
@@ -263,9 +267,9 @@ ngx_http_eventbridge_destination_sent(ngx_http_eventbridge_send_t *send)
 
         ngx_str_set(&why, "a delivery succeeded");
 
-    } else if (send->overdue) {
-
-        /* it has counted already */
+    } else if (send->overdue
+               || ngx_http_eventbridge_destination_counted(send))
+    {
         return;
 
     } else {
@@ -280,6 +284,35 @@ ngx_http_eventbridge_destination_sent(ngx_http_eventbridge_send_t *send)
     ngx_http_eventbridge_destination_result(job->emcf, health,
                                  ngx_http_eventbridge_destination_began(send),
                                             ok, &why);
+}
+
+
+/*
+ * A request fails once, however many deliveries it makes: or else a single one
+ * with what the destination cannot bear would take it away from all senders.
+ */
+
+static ngx_uint_t
+ngx_http_eventbridge_destination_counted(ngx_http_eventbridge_send_t *send)
+{
+    uint8_t                     *failures;
+    ngx_uint_t                   counted;
+    ngx_http_eventbridge_job_t  *job;
+
+    job = send->job;
+
+    if (job->failures == NULL) {
+        return 0;
+    }
+
+    failures = &job->failures[send->destination - job->ingest->destinations];
+    counted = *failures;
+    *failures = 1;
+
+    /* that of a trial tells more than others */
+
+    return counted
+           && send->destination->health->sh->health.state == NGX_EB_HEALTH_UP;
 }
 
 
@@ -319,6 +352,10 @@ ngx_http_eventbridge_destination_overdue(ngx_http_eventbridge_job_t *job)
         }
 
         sends[i]->overdue = 1;
+
+        if (ngx_http_eventbridge_destination_counted(sends[i])) {
+            continue;
+        }
 
         ngx_http_eventbridge_destination_result(job->emcf,
                            sends[i]->destination->health,

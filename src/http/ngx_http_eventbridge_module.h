@@ -103,6 +103,7 @@ typedef struct {
     unsigned                  headers:1;    /* lines for the access phase */
     unsigned                  bodies:1;     /* lines that sign the body */
     unsigned                  location:1;   /* they stand in a location */
+    unsigned                  ingest:1;     /* some location takes events */
     unsigned                  used:1;       /* some location obeys them */
 } ngx_http_eventbridge_auths_t;
 
@@ -430,6 +431,7 @@ struct ngx_http_eventbridge_job_s {
                                            destination */
     uint8_t                  *verdicts; /* by destination, NULL: none is ever
                                            refused */
+    uint8_t                  *failures; /* the same: it has failed */
     ngx_eb_store_t           *store;        /* NULL: no checkpoint */
     uint32_t                  token;
 

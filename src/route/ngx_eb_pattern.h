@@ -30,10 +30,11 @@
  *             in: O(N + V * P) for one variant without such arrays and without
  *             regexes.  A wildcard is O(bytes of the value * longest run
  *             between two asterisks); a regex has the limits of
- *             ngx_eb_regex.h.  Only where one field is reached in several
- *             ways at once (equal keys, dotted keys, arrays that mix objects
- *             with other values, exists:false beside values) are choices
- *             tried one after the other, with NGX_EB_PATTERN_MAX_STEPS
+ *             ngx_eb_regex.h, and all of an event share
+ *             NGX_EB_PATTERN_MAX_REGEXES.  Only where one field is reached in
+ *             several ways at once (equal keys, dotted keys, arrays that mix
+ *             objects with other values, exists:false beside values) are
+ *             choices tried one after the other, with NGX_EB_PATTERN_MAX_STEPS
  *             comparisons for all patterns and one event
  *   variants  "$or" multiplies: at most NGX_EB_PATTERN_MAX_VARIANTS
  *   memory    of a scratch: at most 300 bytes for a value of the largest
@@ -59,6 +60,7 @@
 #define NGX_EB_PATTERN_MAX_CONDITIONS  20000    /* of all variants together */
 #define NGX_EB_PATTERN_MAX_SET_FIELDS  65535    /* of a set */
 #define NGX_EB_PATTERN_MAX_STEPS       100000   /* of all patterns, one event */
+#define NGX_EB_PATTERN_MAX_REGEXES     500000   /* see NGX_EB_REGEX_HARD */
 
 
 typedef struct ngx_eb_pattern_set_s      ngx_eb_pattern_set_t;

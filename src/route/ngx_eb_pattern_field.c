@@ -578,6 +578,7 @@ ngx_eb_pattern_collect(ngx_eb_pattern_scratch_t *scratch, ngx_eb_json_t *json,
     scratch->depth = 0;
     scratch->text_used = 0;
     scratch->steps = 0;
+    scratch->regexes = NGX_EB_PATTERN_MAX_REGEXES;
     scratch->failed = 1;
 
     if (ngx_eb_pattern_room(scratch, &scratch->elements, 1) != NGX_OK) {

@@ -282,6 +282,7 @@ struct ngx_eb_pattern_scratch_s {
     size_t                    text_used;
     size_t                    event_len;
     ngx_uint_t                steps;
+    ngx_uint_t                regexes;      /* what they may cost yet */
     unsigned                  failed:1;     /* no memory for the event */
     unsigned                  gave_up:1;    /* in the match at hand */
 };

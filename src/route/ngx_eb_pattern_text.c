@@ -43,6 +43,9 @@ static ngx_int_t ngx_eb_pattern_wildcard_parse(ngx_pool_t *pool,
     size_t *pos);
 static ngx_int_t ngx_eb_pattern_wildcard_complex(ngx_pool_t *temp,
     ngx_eb_pattern_parsed_t *parsed);
+static ngx_int_t ngx_eb_pattern_wildcard_fold(ngx_pool_t *temp,
+    ngx_eb_pattern_parsed_t *parsed, ngx_uint_t upper,
+    ngx_eb_pattern_parsed_t *folded);
 static ngx_int_t ngx_eb_pattern_wildcard_tree(ngx_pool_t *temp,
     ngx_eb_pattern_run_t *nodes, u_char *p, u_char *star, u_char *last);
 static uint32_t ngx_eb_pattern_wildcard_child(ngx_eb_pattern_run_t *nodes,
@@ -303,7 +306,7 @@ ngx_eb_pattern_wildcard_compile(ngx_pool_t *pool, ngx_pool_t *temp,
     size_t                    i, start;
     ngx_int_t                 rc;
     ngx_uint_t                n;
-    ngx_eb_pattern_parsed_t   parsed;
+    ngx_eb_pattern_parsed_t   parsed, folded;
 
     rc = ngx_eb_pattern_wildcard_parse(pool, text, &parsed, why, pos);
     if (rc != NGX_OK) {
@@ -311,6 +314,16 @@ ngx_eb_pattern_wildcard_compile(ngx_pool_t *pool, ngx_pool_t *temp,
     }
 
     rc = ngx_eb_pattern_wildcard_complex(temp, &parsed);
+
+    /* what differs in case only is the same for a text */
+
+    for (n = 0; nocase && rc == NGX_OK && n < 2; n++) {
+        rc = ngx_eb_pattern_wildcard_fold(temp, &parsed, n, &folded);
+
+        if (rc == NGX_OK) {
+            rc = ngx_eb_pattern_wildcard_complex(temp, &folded);
+        }
+    }
 
     if (rc == NGX_DECLINED) {
         *why = "Rule is too complex - try using fewer wildcard characters or"
@@ -495,6 +508,53 @@ ngx_eb_pattern_wildcard_complex(ngx_pool_t *temp,
     most += stars + parsed->stars[0];
 
     return (most > NGX_EB_PATTERN_MAX_WILDCARD) ? NGX_DECLINED : NGX_OK;
+}
+
+
+/* in lower, or in upper case */
+
+static ngx_int_t
+ngx_eb_pattern_wildcard_fold(ngx_pool_t *temp,
+    ngx_eb_pattern_parsed_t *parsed, ngx_uint_t upper,
+    ngx_eb_pattern_parsed_t *folded)
+{
+    u_char                 *p, *last, *dst;
+    size_t                  n, size;
+    uint32_t                code;
+    ngx_eb_pattern_char_t   ch;
+
+    size = parsed->text.len * sizeof(ch.lower);
+
+    folded->text.data = ngx_pnalloc(temp, 2 * size + 1);
+    if (folded->text.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    folded->stars = folded->text.data + size;
+    ngx_memzero(folded->stars, size);
+
+    p = parsed->text.data;
+    last = p + parsed->text.len;
+    dst = folded->text.data;
+
+    while (p < last) {
+        n = ngx_eb_pattern_decode(p, last, &code);
+
+        if (ngx_eb_pattern_char(&ch, p, n) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        folded->stars[dst - folded->text.data] =
+                                        parsed->stars[p - parsed->text.data];
+        p += n;
+
+        dst = upper ? ngx_cpymem(dst, ch.upper, ch.nupper)
+                    : ngx_cpymem(dst, ch.lower, ch.nlower);
+    }
+
+    folded->text.len = dst - folded->text.data;
+
+    return NGX_OK;
 }
 
 

@@ -280,9 +280,11 @@ ngx_eb_pattern_op_string(ngx_eb_pattern_scratch_t *scratch,
         subject.data = p;
         subject.len = len;
 
-        rc = scratch->regex ? ngx_eb_regex_match(scratch->regex, op->u.regex,
-                                                 &subject)
-                            : NGX_ERROR;
+        rc = scratch->regex
+                 ? ngx_eb_regex_match_within(scratch->regex, op->u.regex,
+                                             &subject, &scratch->regexes)
+                 : NGX_ERROR;
+
         if (rc == NGX_ERROR) {
             scratch->gave_up = 1;
         }

@@ -20,6 +20,7 @@
  */
 
 #define NGX_EB_REGEX_MATCH_LIMIT      20000
+#define NGX_EB_REGEX_EASY_LIMIT       500
 #define NGX_EB_REGEX_DEPTH_LIMIT      1000
 #define NGX_EB_REGEX_HEAP_LIMIT       1024            /* KB */
 #define NGX_EB_REGEX_MAX_SUBJECT      (64 * 1024)
@@ -43,6 +44,9 @@ struct ngx_eb_regex_ctx_s {
 };
 
 
+static int ngx_eb_regex_run(ngx_eb_regex_ctx_t *ctx, ngx_eb_regex_t *re,
+    ngx_str_t *subject, uint32_t limit);
+static ngx_int_t ngx_eb_regex_result(int rc);
 static void ngx_eb_regex_cleanup(void *data);
 static void ngx_eb_regex_ctx_cleanup(void *data);
 static ngx_uint_t ngx_eb_regex_surrogates(u_char *p, size_t len);
@@ -160,7 +164,6 @@ ngx_eb_regex_ctx_create(ngx_pool_t *pool)
         return NULL;
     }
 
-    pcre2_set_match_limit(ctx->match, NGX_EB_REGEX_MATCH_LIMIT);
     pcre2_set_depth_limit(ctx->match, NGX_EB_REGEX_DEPTH_LIMIT);
     pcre2_set_heap_limit(ctx->match, NGX_EB_REGEX_HEAP_LIMIT);
 
@@ -193,13 +196,55 @@ ngx_int_t
 ngx_eb_regex_match(ngx_eb_regex_ctx_t *ctx, ngx_eb_regex_t *re,
     ngx_str_t *subject)
 {
-    int        rc;
-    u_char    *p;
-    uint32_t   options;
-
     if (subject->len > NGX_EB_REGEX_MAX_SUBJECT) {
         return NGX_ERROR;
     }
+
+    return ngx_eb_regex_result(ngx_eb_regex_run(ctx, re, subject,
+                                                NGX_EB_REGEX_MATCH_LIMIT));
+}
+
+
+/* PCRE2 does not tell how much it did, but it does tell of a limit */
+
+ngx_int_t
+ngx_eb_regex_match_within(ngx_eb_regex_ctx_t *ctx, ngx_eb_regex_t *re,
+    ngx_str_t *subject, ngx_uint_t *left)
+{
+    int  rc;
+
+    if (subject->len > NGX_EB_REGEX_MAX_SUBJECT || *left == 0) {
+        return NGX_ERROR;
+    }
+
+    (*left)--;
+
+    rc = ngx_eb_regex_run(ctx, re, subject, NGX_EB_REGEX_EASY_LIMIT);
+
+    if (rc != PCRE2_ERROR_MATCHLIMIT) {
+        return ngx_eb_regex_result(rc);
+    }
+
+    if (*left < NGX_EB_REGEX_HARD) {
+        *left = 0;
+        return NGX_ERROR;
+    }
+
+    *left -= NGX_EB_REGEX_HARD;
+
+    return ngx_eb_regex_result(ngx_eb_regex_run(ctx, re, subject,
+                                                NGX_EB_REGEX_MATCH_LIMIT));
+}
+
+
+static int
+ngx_eb_regex_run(ngx_eb_regex_ctx_t *ctx, ngx_eb_regex_t *re,
+    ngx_str_t *subject, uint32_t limit)
+{
+    u_char    *p;
+    uint32_t   options;
+
+    pcre2_set_match_limit(ctx->match, limit);
 
     p = (subject->len == 0) ? (u_char *) "" : subject->data;
 
@@ -212,9 +257,14 @@ ngx_eb_regex_match(ngx_eb_regex_ctx_t *ctx, ngx_eb_regex_t *re,
         options |= PCRE2_NO_JIT;
     }
 
-    rc = pcre2_match(re->code, p, subject->len, 0, options, ctx->data,
-                     ctx->match);
+    return pcre2_match(re->code, p, subject->len, 0, options, ctx->data,
+                       ctx->match);
+}
 
+
+static ngx_int_t
+ngx_eb_regex_result(int rc)
+{
     /* zero is a match with more groups than the match data has room for */
 
     if (rc >= 0) {

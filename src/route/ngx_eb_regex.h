@@ -43,5 +43,15 @@ ngx_eb_regex_ctx_t *ngx_eb_regex_ctx_create(ngx_pool_t *pool);
 ngx_int_t ngx_eb_regex_match(ngx_eb_regex_ctx_t *ctx, ngx_eb_regex_t *re,
     ngx_str_t *subject);
 
+/* what a match with many steps counts, where one with few of them counts 1 */
+#define NGX_EB_REGEX_HARD  2000
+
+/*
+ * The same for one of many texts of a sender: *left is what all of them may
+ * cost, and is taken from.  NGX_ERROR: or it does not suffice.
+ */
+ngx_int_t ngx_eb_regex_match_within(ngx_eb_regex_ctx_t *ctx,
+    ngx_eb_regex_t *re, ngx_str_t *subject, ngx_uint_t *left);
+
 
 #endif /* _NGX_EB_REGEX_H_INCLUDED_ */

@@ -37,7 +37,6 @@ static ngx_uint_t ngx_eb_sigv4_part(ngx_str_t *rest, ngx_str_t *part,
 static ngx_uint_t ngx_eb_sigv4_takes(ngx_str_t *param, const char *name,
     size_t len, ngx_str_t *value);
 static ngx_uint_t ngx_eb_sigv4_hex(ngx_str_t *text, u_char *bytes);
-static ngx_uint_t ngx_eb_sigv4_signed(ngx_str_t *names, ngx_str_t *name);
 static ngx_int_t ngx_eb_sigv4_string(ngx_pool_t *pool, ngx_str_t *stamp,
     ngx_str_t *scope, ngx_str_t *canonical, ngx_str_t *out);
 static ngx_int_t ngx_eb_sigv4_mac(ngx_str_t *secret, ngx_str_t *date,
@@ -477,7 +476,7 @@ ngx_eb_sigv4_hex(ngx_str_t *text, u_char *bytes)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_eb_sigv4_signed(ngx_str_t *names, ngx_str_t *name)
 {
     u_char  *p, *start, *last;

@@ -126,6 +126,9 @@ ngx_eb_sigv4_e ngx_eb_sigv4_prepare(ngx_pool_t *pool,
 ngx_uint_t ngx_eb_sigv4_check(ngx_eb_sigv4_t *v, ngx_str_t *secret);
 
 
+/* is name, in lower case, among names, as SignedHeaders has them? */
+ngx_uint_t ngx_eb_sigv4_signed(ngx_str_t *names, ngx_str_t *name);
+
 /*
  * Authorization, taken apart.  NGX_OK; NGX_DECLINED: of another scheme;
  * NGX_ERROR: malformed.
