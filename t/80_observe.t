@@ -56,6 +56,11 @@ http {
     eventbridge_stats_file %%TESTDIR%%/stats;
     eventbridge_outbox path=%%TESTDIR%%/outbox;
 
+    eventbridge_lifecycle calls {
+        state %%TESTDIR%%/lifecycle;
+        interactions 1000;
+    }
+
     log_format eb '$pid $status $eventbridge_result $eventbridge_received '
                   '$eventbridge_forwarded $eventbridge_duplicates '
                   '$eventbridge_dropped $request_id';

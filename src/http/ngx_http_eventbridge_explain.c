@@ -10,6 +10,7 @@
 
 #include "ngx_http_eventbridge_destination.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_condition.h"
 
 
 /* events and routes that one request may keep the worker busy with */
@@ -63,6 +64,9 @@ static ngx_int_t ngx_http_eventbridge_explain_route(
 static void ngx_http_eventbridge_explain_regex(
     ngx_http_eventbridge_explain_t *e, const char *name, ngx_str_t *subject,
     ngx_eb_regex_t *re, ngx_uint_t given_up);
+static ngx_int_t ngx_http_eventbridge_explain_lifecycle(
+    ngx_http_eventbridge_explain_t *e, ngx_eb_route_t *route,
+    ngx_eb_event_t *event);
 static ngx_int_t ngx_http_eventbridge_explain_metadata(
     ngx_http_eventbridge_explain_t *e, ngx_eb_route_verdict_t *verdict);
 static ngx_int_t ngx_http_eventbridge_explain_pattern(
@@ -570,7 +574,7 @@ ngx_http_eventbridge_explain_route(ngx_http_eventbridge_explain_t *e,
     switch (verdict.failed) {
 
     case NGX_EB_ROUTE_MATCHES:
-        ngx_eb_out_lit(&e->out, ",\"matched\":true");
+        rc = ngx_http_eventbridge_explain_lifecycle(e, route, event);
         break;
 
     case NGX_EB_ROUTE_SOURCE:
@@ -701,6 +705,58 @@ ngx_http_eventbridge_explain_pattern(ngx_http_eventbridge_explain_t *e,
     ngx_http_eventbridge_explain_name(e, ",\"matched\":false,\"condition\":",
                                       &text);
     ngx_http_eventbridge_explain_name(e, ",\"reason\":", &reason);
+
+    return NGX_OK;
+}
+
+
+/* the last condition, if it has one */
+
+static ngx_int_t
+ngx_http_eventbridge_explain_lifecycle(ngx_http_eventbridge_explain_t *e,
+    ngx_eb_route_t *route, ngx_eb_event_t *event)
+{
+    u_char                             buf[256];
+    ngx_int_t                          rc;
+    ngx_str_t                          nowhere, text, *got;
+    ngx_uint_t                         state;
+    ngx_http_eventbridge_condition_t  *condition;
+
+    condition = route->data;
+    state = 0;
+    rc = NGX_OK;
+
+    if (condition) {
+        rc = ngx_http_eventbridge_condition_state(condition, &e->json, event,
+                                                  e->job->pool, &state);
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (condition == NULL || (rc == NGX_OK && state == condition->number)) {
+        ngx_eb_out_lit(&e->out, ",\"matched\":true");
+        return NGX_OK;
+    }
+
+    ngx_str_set(&nowhere, "nothing");
+
+    got = ngx_http_eventbridge_condition_name(condition, state);
+
+    if (got == NULL) {
+        got = &nowhere;
+    }
+
+    ngx_http_eventbridge_explain_text(e, ",\"matched\":false,\"condition\":",
+                                      "lifecycle");
+
+    text.data = buf;
+    text.len = ngx_snprintf(buf, sizeof(buf),
+                            "lifecycle %V: expected %V, got %V",
+                            &condition->name, &condition->state, got)
+               - buf;
+
+    ngx_http_eventbridge_explain_name(e, ",\"reason\":", &text);
 
     return NGX_OK;
 }

@@ -14,6 +14,7 @@
 #include "ngx_http_eventbridge_endpoints.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_http_eventbridge_status.h"
+#include "ngx_http_eventbridge_lifecycle.h"
 
 
 static ngx_int_t ngx_http_eventbridge_preconfiguration(ngx_conf_t *cf);
@@ -265,6 +266,20 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
     { ngx_string("eventbridge_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_eventbridge_status,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_lifecycle"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_BLOCK|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_lifecycle,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("eventbridge_lifecycle_status"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_eventbridge_lifecycle_status,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },

@@ -127,6 +127,7 @@ typedef struct {
     ngx_array_t               metadata;     /* ngx_eb_route_metadata_t */
     ngx_eb_pattern_t         *pattern;
     ngx_http_eventbridge_patterns_t  *patterns;     /* it is one of these */
+    struct ngx_http_eventbridge_condition_s  *condition;    /* lifecycle= */
     u_char                   *file;
     ngx_uint_t                line;
 } ngx_http_eventbridge_route_conf_t;
@@ -143,6 +144,8 @@ typedef struct {
     ngx_uint_t                index;        /* among all destinations */
     ngx_http_eventbridge_health_t  *health; /* NULL: nobody asks */
     ngx_eb_stats_cell_t      *cells;
+    struct ngx_http_eventbridge_lifecycle_s  *lifecycle;    /* instead of a
+                                               location; NULL: none */
 } ngx_http_eventbridge_destination_t;
 
 
@@ -171,6 +174,21 @@ typedef struct ngx_http_eventbridge_cost_s     ngx_http_eventbridge_cost_t;
 
 /* of callbacks: ngx_http_eventbridge_outbox.h */
 typedef struct ngx_http_eventbridge_outbox_s   ngx_http_eventbridge_outbox_t;
+
+
+/* trackers of interactions: ngx_http_eventbridge_lifecycle.h */
+typedef struct ngx_http_eventbridge_lifecycle_s
+    ngx_http_eventbridge_lifecycle_t;
+
+
+/* who names one, before all of them are known */
+
+typedef struct {
+    ngx_str_t                 name;
+    ngx_http_eventbridge_lifecycle_t  *lifecycle;
+    u_char                   *file;
+    ngx_uint_t                line;
+} ngx_http_eventbridge_lifecycle_ref_t;
 
 
 /* an ingest location, complete: made after all merging */
@@ -253,6 +271,7 @@ struct ngx_http_eventbridge_loc_conf_s {
     ngx_http_eventbridge_control_t  *control;   /* NULL: it is none */
     ngx_http_eventbridge_cost_t     *cost;  /* of retention; NULL: nothing is
                                                said */
+    ngx_http_eventbridge_lifecycle_ref_t  *lifecycle;   /* that is asked */
 };
 
 
@@ -306,6 +325,8 @@ typedef struct {
     ngx_array_t              *healths;  /* ngx_http_eventbridge_health_t *,
                                            NULL: none */
     void                     *prober;       /* of one worker, or NULL */
+    ngx_array_t               lifecycles;
+    ngx_array_t               lifecycle_refs;
     ngx_fd_t                  lock;         /* of leases */
     ngx_uint_t                ndestinations;
     ngx_str_t                 stats_file;
@@ -1040,6 +1061,9 @@ void ngx_http_eventbridge_audit(ngx_http_eventbridge_job_t *job,
     ngx_uint_t i);
 
 /* sends body (borrowed, must live as long as r) as the whole answer */
+/* GET and HEAD; a body is dropped.  NGX_OK, or a status */
+ngx_int_t ngx_http_eventbridge_read_only(ngx_http_request_t *r);
+
 ngx_int_t ngx_http_eventbridge_respond(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);
 

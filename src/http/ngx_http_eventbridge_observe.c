@@ -9,6 +9,7 @@
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_http_eventbridge_destination.h"
+#include "ngx_http_eventbridge_lifecycle.h"
 
 
 /* figures of a checkpoint that live in its own file */
@@ -156,7 +157,8 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
                                       * NGX_HTTP_EVENTBRIDGE_LOG_FIGURES
                                     + NGX_HTTP_EVENTBRIDGE_OUTBOX_FIGURES
                                   + ngx_http_eventbridge_genesys_nextras(emcf)
-                              + ngx_http_eventbridge_destination_nextras(emcf))
+                              + ngx_http_eventbridge_destination_nextras(emcf)
+                                + ngx_http_eventbridge_lifecycle_nextras(emcf))
                                  * sizeof(ngx_eb_stats_extra_t));
     if (extra == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -175,6 +177,8 @@ ngx_http_eventbridge_metrics_handler(ngx_http_request_t *r)
         || ngx_http_eventbridge_genesys_extras(r->pool, emcf, extra, &n)
            != NGX_OK
         || ngx_http_eventbridge_destination_extras(r->pool, emcf, extra, &n)
+           != NGX_OK
+        || ngx_http_eventbridge_lifecycle_extras(r->pool, emcf, extra, &n)
            != NGX_OK
         || ngx_eb_stats_render(emcf->stats, r->pool, extra, n, &text)
            != NGX_OK)

@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_module.h"
+#include "ngx_http_eventbridge_lifecycle.h"
 #include <openssl/evp.h>
 
 
@@ -51,6 +52,10 @@ ngx_http_eventbridge_send(ngx_http_eventbridge_send_t *send)
 
     send->started = 1;
     send->start = ngx_current_msec;
+
+    if (send->destination->lifecycle) {
+        return ngx_http_eventbridge_lifecycle_send(send);
+    }
 
     if (carrier == NULL
         || carrier->started == NGX_HTTP_EVENTBRIDGE_CARRIER_SENDS)

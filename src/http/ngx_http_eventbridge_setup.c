@@ -10,10 +10,12 @@
 #include "ngx_http_eventbridge_module.h"
 #include "ngx_http_eventbridge_replay.h"
 #include "ngx_http_eventbridge_auth.h"
+#include "ngx_http_eventbridge_condition.h"
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_http_eventbridge_destination.h"
 #include "ngx_http_eventbridge_status.h"
+#include "ngx_http_eventbridge_lifecycle.h"
 #include "ngx_eb_lease.h"
 
 
@@ -129,7 +131,8 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
     if (ngx_http_eventbridge_setup_zones(cf, emcf) != NGX_OK
         || ngx_http_eventbridge_genesys_setup(cf, emcf) != NGX_OK
         || ngx_http_eventbridge_outbox_setup(cf, emcf) != NGX_OK
-        || ngx_http_eventbridge_probe_setup(cf, emcf) != NGX_OK)
+        || ngx_http_eventbridge_probe_setup(cf, emcf) != NGX_OK
+        || ngx_http_eventbridge_lifecycle_setup(cf, emcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -147,12 +150,13 @@ static ngx_int_t
 ngx_http_eventbridge_setup_files(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf)
 {
-    ngx_uint_t                     i;
-    ngx_array_t                    files;
-    ngx_eb_log_t                 **logs;
-    ngx_list_part_t               *part;
-    ngx_open_file_t               *file;
-    ngx_http_eventbridge_zone_t  **zones;
+    ngx_uint_t                          i, j;
+    ngx_array_t                         files;
+    ngx_eb_log_t                      **logs;
+    ngx_list_part_t                    *part;
+    ngx_open_file_t                    *file;
+    ngx_http_eventbridge_zone_t       **zones;
+    ngx_http_eventbridge_lifecycle_t  **lifecycles;
 
     if (ngx_array_init(&files, cf->temp_pool, 16, sizeof(ngx_str_t))
         != NGX_OK)
@@ -186,6 +190,21 @@ ngx_http_eventbridge_setup_files(ngx_conf_t *cf,
            != NGX_OK)
     {
         return NGX_ERROR;
+    }
+
+    lifecycles = emcf->lifecycles.elts;
+
+    for (i = 0; i < emcf->lifecycles.nelts; i++) {
+        logs = lifecycles[i]->logs.elts;
+
+        for (j = 0; j < lifecycles[i]->logs.nelts; j++) {
+            if (ngx_http_eventbridge_setup_file(cf, &files,
+                                                ngx_eb_log_path(logs[j]))
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+        }
     }
 
     if (ngx_http_eventbridge_setup_file(cf, &files, &emcf->stats_file)
@@ -547,6 +566,12 @@ ngx_http_eventbridge_setup_router(ngx_conf_t *cf,
             return NGX_ERROR;
         }
 
+        if (ngx_http_eventbridge_condition_setup(cf, &rc[i], route)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         ingest->routes[i].name = rc[i].name;
         ingest->routes[i].alternate = -1;
 
@@ -622,6 +647,15 @@ ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
                       "\"%s\" is number 65 in %s:%ui",
                       &ingest->name, uri, directive, file, line);
         return NGX_ERROR;
+    }
+
+    if (uri->len > sizeof("lifecycle:") - 1
+        && ngx_strncmp(uri->data, "lifecycle:", sizeof("lifecycle:") - 1)
+           == 0)
+    {
+        return ngx_http_eventbridge_lifecycle_destination(cf, ingest,
+                                                          directive, uri,
+                                                          file, line);
     }
 
     clcf = ngx_http_eventbridge_find_location(place->cscf, uri);
@@ -998,7 +1032,7 @@ ngx_http_eventbridge_init_lock(ngx_cycle_t *cycle,
     ngx_pool_cleanup_file_t  *file;
 
     if (emcf->organisations.nelts == 0 && emcf->outbox == NULL
-        && emcf->healths == NULL)
+        && emcf->healths == NULL && emcf->lifecycles.nelts == 0)
     {
         return NGX_OK;
     }
@@ -1064,6 +1098,10 @@ ngx_http_eventbridge_init_module(ngx_cycle_t *cycle)
     if (emcf->outbox
         && ngx_eb_log_open(emcf->outbox->outbox.log, cycle) != NGX_OK)
     {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_eventbridge_lifecycle_init_module(cycle, emcf) != NGX_OK) {
         return NGX_ERROR;
     }
 

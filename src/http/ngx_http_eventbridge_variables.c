@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_lifecycle.h"
 
 
 static ngx_int_t ngx_http_eventbridge_variable_result(ngx_http_request_t *r,
@@ -82,6 +83,12 @@ static ngx_http_variable_t  ngx_http_eventbridge_vars[] = {
 
     { ngx_string("eventbridge_bearer"), NULL,
       ngx_http_eventbridge_variable_bearer, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    /* where the interaction of an argument stands */
+
+    { ngx_string("eventbridge_lifecycle_state"), NULL,
+      ngx_http_eventbridge_lifecycle_variable, 0, NGX_HTTP_VAR_NOCACHEABLE,
+      0 },
 
       ngx_http_null_variable
 };

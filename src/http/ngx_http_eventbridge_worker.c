@@ -13,6 +13,7 @@
 #include "ngx_http_eventbridge_destination.h"
 #include "ngx_http_eventbridge_genesys.h"
 #include "ngx_http_eventbridge_outbox.h"
+#include "ngx_http_eventbridge_lifecycle.h"
 #include "ngx_eb_client.h"
 #include "ngx_eb_probe.h"
 #include <openssl/rand.h>
@@ -120,7 +121,8 @@ ngx_http_eventbridge_init_process(ngx_cycle_t *cycle)
     ngx_http_eventbridge_outage_init_process(cycle, emcf);
 
     if (ngx_http_eventbridge_outbox_init_process(cycle, emcf) != NGX_OK
-        || ngx_http_eventbridge_probe_init_process(cycle, emcf) != NGX_OK)
+        || ngx_http_eventbridge_probe_init_process(cycle, emcf) != NGX_OK
+        || ngx_http_eventbridge_lifecycle_init_process(cycle, emcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -427,6 +429,7 @@ ngx_http_eventbridge_exit_process(ngx_cycle_t *cycle)
     ngx_http_eventbridge_probe_exit_process(emcf);
     ngx_http_eventbridge_ensure_exit_process(emcf);
     ngx_http_eventbridge_oauth_exit_process(emcf);
+    ngx_http_eventbridge_lifecycle_exit_process(emcf);
     ngx_http_eventbridge_outbox_exit_process(emcf);
     ngx_eb_probe_exit();
     ngx_eb_client_exit();

@@ -364,6 +364,19 @@ static const ngx_eb_stats_metric_t  ngx_eb_stats_metrics[] = {
       NGX_EB_STATS_ORGANISATION, NGX_EB_STATS_O_RESOLVE_HIST, NULL,
       &ngx_eb_stats_latency, 1 },
 
+    { "eventbridge_lifecycle_invalid_total", "counter",
+      "Events that a tracker could not use.",
+      NGX_EB_STATS_LIFECYCLE, NGX_EB_STATS_T_INVALID, NULL, NULL, 0 },
+    { "eventbridge_lifecycle_ignored_total", "counter",
+      "Events that a tracker was sent and that are about no state.",
+      NGX_EB_STATS_LIFECYCLE, NGX_EB_STATS_T_IGNORED, NULL, NULL, 0 },
+    { "eventbridge_lifecycle_poll_failures_total", "counter",
+      "Polls of a tracker that failed.",
+      NGX_EB_STATS_LIFECYCLE, NGX_EB_STATS_T_POLL_FAILED, NULL, NULL, 0 },
+    { "eventbridge_lifecycle_poll_lag_seconds", "gauge",
+      "Age of the newest event when it was polled.",
+      NGX_EB_STATS_LIFECYCLE, NGX_EB_STATS_T_LAG, NULL, NULL, 1 },
+
     { "eventbridge_audit_lines_total", "counter",
       "Lines written to audit logs.",
       NGX_EB_STATS_NODE, NGX_EB_STATS_N_AUDIT_LINES, NULL, NULL, 0 },
@@ -865,8 +878,9 @@ ngx_eb_stats_print_extra(ngx_eb_out_t *out, ngx_eb_stats_extra_t *extra,
                                     extra[i].help);
         }
 
-        ngx_eb_stats_print_name(out, extra[i].name, "", &extra[i].labels,
-                                NULL, NULL);
+        ngx_eb_stats_print_name(out, extra[i].name,
+                                extra[i].suffix ? extra[i].suffix : "",
+                                &extra[i].labels, NULL, NULL);
         ngx_eb_stats_print_double(out, extra[i].value);
         ngx_eb_out_lit(out, "\n");
     }

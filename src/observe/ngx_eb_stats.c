@@ -775,7 +775,7 @@ static void
 ngx_eb_stats_layout(ngx_eb_stats_layout_t *layout)
 {
     uint64_t  hash;
-    uint32_t  ends[7];
+    uint32_t  ends[8];
 
     ends[0] = NGX_EB_STATS_KINDS;
     ends[1] = NGX_EB_STATS_L_END;
@@ -784,6 +784,7 @@ ngx_eb_stats_layout(ngx_eb_stats_layout_t *layout)
     ends[4] = NGX_EB_STATS_N_END;
     ends[5] = NGX_EB_STATS_C_END;
     ends[6] = NGX_EB_STATS_O_END;
+    ends[7] = NGX_EB_STATS_T_END;
 
     hash = ngx_eb_stats_hash(NGX_EB_STATS_FNV_BASIS, ends, sizeof(ends));
     hash = ngx_eb_stats_bounds(hash);

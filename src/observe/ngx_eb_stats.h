@@ -28,6 +28,7 @@ typedef enum {
     NGX_EB_STATS_ZONE,          /* zone */
     NGX_EB_STATS_CALL,          /* organisation, operation */
     NGX_EB_STATS_ORGANISATION,  /* organisation */
+    NGX_EB_STATS_LIFECYCLE,     /* lifecycle */
     NGX_EB_STATS_KINDS
 } ngx_eb_stats_kind_e;
 
@@ -154,6 +155,15 @@ enum {                          /* NGX_EB_STATS_ORGANISATION */
     NGX_EB_STATS_O_END
 };
 
+enum {                          /* NGX_EB_STATS_LIFECYCLE: of a tracker */
+    NGX_EB_STATS_T_INVALID = 0,     /* events that cannot be used */
+    NGX_EB_STATS_T_IGNORED,         /* that are about no state */
+    NGX_EB_STATS_T_POLL_FAILED,
+    NGX_EB_STATS_T_LAG,             /* gauge: of the newest event, ms */
+    NGX_EB_STATS_T_COUNTS,          /* of the engine, set by its worker */
+    NGX_EB_STATS_T_END = NGX_EB_STATS_CELLS
+};
+
 
 typedef struct ngx_eb_stats_s  ngx_eb_stats_t;
 
@@ -211,7 +221,9 @@ void ngx_eb_stats_observe_resolve(ngx_eb_stats_cell_t *cells, int64_t msec);
 
 typedef struct {
     const char               *name;
-    const char               *type;         /* gauge, counter */
+    const char               *suffix;       /* of a histogram's lines, or
+                                               NULL */
+    const char               *type;         /* gauge, counter, histogram */
     const char               *help;
     ngx_str_t                 labels;       /* finished text, may be empty */
     double                    value;

@@ -708,7 +708,9 @@ ngx_eb_route_evaluate(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
         if (route[i].metadata.nelts) {
             reach->conditional++;
 
-        } else if (!router->all && route[i].pattern == NULL) {
+        } else if (!router->all && route[i].pattern == NULL
+                   && route[i].ask == NULL)
+        {
 
             /* asks for nothing more, so none after it can be the first */
 
@@ -788,6 +790,19 @@ ngx_eb_route_event(ngx_eb_router_t *router, ngx_eb_route_memo_t *memo,
 
                 if (rc != NGX_OK) {
                     *given_up |= (rc == NGX_ERROR);
+                    continue;
+                }
+            }
+
+            if (route->ask) {
+                rc = route->ask(route->data, json, &batch->events[n],
+                                hits->pool);
+
+                if (rc == NGX_ERROR) {
+                    return NGX_ERROR;
+                }
+
+                if (rc != NGX_OK) {
                     continue;
                 }
             }

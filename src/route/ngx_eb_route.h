@@ -30,6 +30,15 @@ typedef struct {
 } ngx_eb_route_metadata_t;
 
 
+/*
+ * A condition that this layer knows nothing of, asked when all others hold:
+ * NGX_OK: it holds, NGX_DECLINED, NGX_ERROR: no memory.  pool is that of the
+ * batch.
+ */
+typedef ngx_int_t (*ngx_eb_route_ask_pt)(void *data, ngx_eb_json_t *json,
+    ngx_eb_event_t *event, ngx_pool_t *pool);
+
+
 /* all conditions that are set must hold */
 
 typedef struct {
@@ -39,6 +48,8 @@ typedef struct {
     ngx_eb_regex_t           *type;         /* NULL: any */
     ngx_array_t               metadata;     /* ngx_eb_route_metadata_t */
     ngx_eb_pattern_t         *pattern;      /* NULL: any */
+    ngx_eb_route_ask_pt       ask;          /* NULL: none */
+    void                     *data;         /* of ask */
 } ngx_eb_route_t;
 
 
@@ -111,7 +122,7 @@ typedef struct {
 
 /*
  * Why a route does not take an event, or that it does, if asked alone; memo
- * is that of its router.
+ * is that of its router.  What it asks is for the caller to find out.
  */
 void ngx_eb_route_explain(ngx_eb_route_t *route, ngx_eb_route_memo_t *memo,
     ngx_eb_regex_ctx_t *ctx, ngx_eb_json_t *json, ngx_eb_event_t *event,

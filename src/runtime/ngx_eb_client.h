@@ -95,6 +95,8 @@ typedef struct {
     ngx_msec_t                connect_timeout;
     ngx_msec_t                timeout;      /* in all, names included */
     size_t                    max_body;     /* of the answer */
+    unsigned                  repeatable:1; /* POST, PATCH: it may come twice,
+                                               so kept connections do */
     ngx_resolver_t           *resolver;     /* NULL: that of the system, in a
                                                thread of libcurl */
     ngx_msec_t                resolver_timeout;

@@ -134,7 +134,9 @@ ngx_eb_client_setup(ngx_eb_client_transfer_t *t,
      * itself, which is not for all requests.
      */
 
-    if (request->method.len == 4 || request->method.len == 5) {
+    if ((request->method.len == 4 || request->method.len == 5)
+        && !request->repeatable)
+    {
         /* POST, PATCH */
         rc |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
     }

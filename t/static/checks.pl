@@ -29,7 +29,7 @@ our %LAYERS = (
     route => [ qw/ wire route / ],
     genesys => [ qw/ wire route genesys / ],
     checkpoint => [ qw/ wire checkpoint / ],
-    runtime => [ qw/ wire checkpoint runtime / ],
+    runtime => [ qw/ wire genesys checkpoint runtime / ],
     observe => [ qw/ wire observe / ],
     http => [ qw/ wire route genesys checkpoint runtime observe http / ],
 );
@@ -60,10 +60,12 @@ our %CHECKS = (
 our @RULES = (1 .. 19, '19a', 20 .. 26);
 
 # the rows of what others got wrong with Genesys Cloud: retention, and what is
-# common (0.x), subscriptions (1.x), filters (3.x)
+# common (0.x), subscriptions (1.x), endpoints (2.x), filters (3.x), lifecycles
+# (4.x)
 
 our @ROWS = ((map { "0.$_" } 1 .. 15), (map { "1.$_" } 1 .. 5),
-    (map { "3.$_" } 1 .. 9));
+    (map { "2.$_" } 1 .. 13), (map { "3.$_" } 1 .. 9),
+    (map { "4.$_" } 1 .. 16));
 
 ###############################################################################
 
@@ -362,6 +364,7 @@ sub metrics {
     my ($text, %code, %docs, @found);
 
     for my $name ('src/observe/ngx_eb_metrics.c',
+        'src/http/ngx_http_eventbridge_lifecycle_status.c',
         'src/http/ngx_http_eventbridge_observe.c',
         'src/http/ngx_http_eventbridge_outbox.c',
         'src/http/ngx_http_eventbridge_figures.c',
@@ -371,6 +374,7 @@ sub metrics {
         $code{$_} = 1 for $text
             =~ /"(eventbridge_\w+)",\s*"(?:counter|gauge|histogram)"/g;
         $code{$_} = 1 for $text =~ /# TYPE (eventbridge_\w+)/g;
+        $code{$_} = 1 for $text =~ /->name = "(eventbridge_\w+)";/g;
     }
 
     # a query in the text may name a directive, or a series of a histogram

@@ -2328,15 +2328,17 @@ extras(void)
     ngx_pool_t            *pool;
     ngx_eb_stats_t        *stats;
     ngx_eb_stats_extra_t   extra[] = {
-        { "x_bytes", "gauge", "Back\\slash\nand newline.",
+        { "x_bytes", NULL, "gauge", "Back\\slash\nand newline.",
           ngx_string("zone=\"a\""), 1.5 },
-        { "x_bytes", "gauge", "Back\\slash\nand newline.",
+        { "x_bytes", NULL, "gauge", "Back\\slash\nand newline.",
           ngx_string("zone=\"b\""), -0.001 },
-        { "x_total", "counter", "A counter.", ngx_null_string, 4294967296.0 },
-        { "x_time", "gauge", "A time.", ngx_null_string, 1763700000.123 },
-        { "x_nan", "gauge", "No number.", ngx_null_string, 0 },
-        { "x_inf", "gauge", "No end.", ngx_null_string, 0 },
-        { "x_less", "gauge", "No beginning.", ngx_null_string, 0 }
+        { "x_total", NULL, "counter", "A counter.", ngx_null_string,
+          4294967296.0 },
+        { "x_time", NULL, "gauge", "A time.", ngx_null_string,
+          1763700000.123 },
+        { "x_nan", NULL, "gauge", "No number.", ngx_null_string, 0 },
+        { "x_inf", NULL, "gauge", "No end.", ngx_null_string, 0 },
+        { "x_less", NULL, "gauge", "No beginning.", ngx_null_string, 0 }
     };
 
     extra[4].value = NAN;

@@ -454,7 +454,7 @@ sub _listen {
 }
 
 # For other classes: the behaviour for a request that nothing was said about
-# (n, method, uri, path, head, and a reference to the body), and commands.
+# (n, conn, method, uri, path, head, and a reference to the body), and commands.
 
 sub _default { return {} }
 
@@ -621,9 +621,9 @@ sub _serve {
 
         my ($path) = $c->{uri} =~ /^([^?]*)/;
         my $rule = $c->{rule} // $pick->($path, $body)
-            // $self->_default({ n => $seq, method => $c->{method},
-                uri => $c->{uri}, path => $path, head => $c->{head},
-                body => $body });
+            // $self->_default({ n => $seq, conn => $c->{n},
+                method => $c->{method}, uri => $c->{uri}, path => $path,
+                head => $c->{head}, body => $body });
 
         delete @$c{qw/ head rule need chunked sent100 /};
 
