@@ -37,6 +37,11 @@ $t->conf(<<'EOC');
             eventbridge_route /to/a;
         }
 
+        location /test {
+            eventbridge_test_pattern;
+            eventbridge_auth sigv4 %%TESTDIR%%/aws;
+        }
+
         location /to/ {
             internal;
             client_max_body_size 0;
@@ -68,6 +73,27 @@ my @cases = (
     [ 'an hour early, tried again with our time', $good, skew => 3600,
         attempts => 2 ],
 );
+
+# the other operation
+
+my %event = (id => '1', 'detail-type' => 'order', source => 'app',
+    account => '123456789012', time => '2026-11-21T10:00:00Z',
+    region => 'eu-west-1', resources => [], detail => { n => 5 });
+my @test = (path => '/test',
+    event => JSON::PP->new()->canonical()->encode(\%event));
+
+push @cases,
+    [ 'TestEventPattern, a match', qr/^true$/, @test,
+        pattern => '{"source":["app"],"detail":{"n":[{"numeric":[">",4]}]}}' ],
+    [ 'TestEventPattern, none', qr/^false$/, @test,
+        pattern => '{"source":["other"]}' ],
+    [ 'TestEventPattern, an invalid pattern',
+        qr/^InvalidEventPatternException 400 1$/, @test,
+        pattern => '{"source":"app"}' ],
+    [ 'TestEventPattern, another secret', $bad, @test, secret => 'x' x 40,
+        pattern => '{"source":["app"]}' ],
+    [ 'TestEventPattern, another body', $bad, @test,
+        change => [ 'order', 'other' ], pattern => '{"source":["app"]}' ];
 
 $t->plan(@cases + 2);
 $t->run();

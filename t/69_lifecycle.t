@@ -24,7 +24,10 @@ use Test::EventBridge::Lifecycle qw/ plain steps detail stamp /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(148);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(150);
+
+$t->secret('the-status-key');
+$t->secret_file('keys', "who:the-status-key\n");
 
 my $bus = Test::EventBridge::Lifecycle->add($t, 1);
 my $hook = $t->mock(2);
@@ -77,6 +80,10 @@ http {
         location /calls { eventbridge_lifecycle_status calls; }
         location /real { eventbridge_lifecycle_status real; }
         location /gaps { eventbridge_lifecycle_status gaps; }
+        location /keyed {
+            eventbridge_lifecycle_status calls;
+            eventbridge_auth key X-Key %%TESTDIR%%/keys;
+        }
 
         location = /metrics { eventbridge_metrics; }
         location = /where { return 200 "<$eventbridge_lifecycle_state>"; }
@@ -379,6 +386,12 @@ is(figures('calls')->{invalid}, 2, 'and counted');
 my $r = get($port, '/calls/nobody');
 is($r->status(), 404, 'status: an unknown interaction');
 is($r->header('Content-Type'), 'application/problem+json', '404: in JSON');
+
+$t->allow_error('error', qr/unauthorized/);
+is(get($port, '/keyed/')->status(), 401, 'status: not without the key');
+is(client($port)->request(path => '/keyed/',
+    headers => [ 'X-Key' => 'the-status-key' ])->status(), 200,
+    'status: with the key');
 is($r->json()->{status}, 404, '404: its document');
 
 in(calls => plain('a b/c?d=%C3%A9', undef, 'queued', $at));

@@ -254,7 +254,10 @@ ngx_http_eventbridge_auth_merge(ngx_conf_t *cf,
         && (conf->enabled || ngx_http_eventbridge_ours(clcf->handler)))
     {
         conf->auth->used = 1;
-        conf->auth->ingest |= (conf->enabled != 0);
+        conf->auth->ingest |= (conf->enabled != 0
+                               || clcf->handler
+                                  == ngx_http_eventbridge_test_pattern_handler
+                               );
     }
 }
 
@@ -292,7 +295,8 @@ ngx_http_eventbridge_auth_init(ngx_conf_t *cf)
         {
             ngx_log_error(NGX_LOG_WARN, cf->log, 0,
                           "\"eventbridge_auth %V\" has no effect: the body is "
-                          "looked at in ingest locations only, and this is "
+                          "looked at in ingest locations and those of "
+                          "\"eventbridge_test_pattern\" only, and this is "
                           "none in %s:%ui", &lines[i]->method->name,
                           lines[i]->file, lines[i]->line);
         }

@@ -241,6 +241,7 @@ ngx_int_t ngx_http_eventbridge_lifecycle_send(
 
 char *ngx_http_eventbridge_lifecycle_status(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
+ngx_int_t ngx_http_eventbridge_lifecycle_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_eventbridge_lifecycle_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 ngx_uint_t ngx_http_eventbridge_lifecycle_nextras(

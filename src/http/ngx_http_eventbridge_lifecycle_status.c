@@ -39,8 +39,6 @@ typedef struct {
 } ngx_http_eventbridge_lifecycle_figure_t;
 
 
-static ngx_int_t ngx_http_eventbridge_lifecycle_handler(
-    ngx_http_request_t *r);
 static ngx_int_t ngx_http_eventbridge_lifecycle_one(ngx_http_request_t *r,
     ngx_http_eventbridge_lifecycle_t *lifecycle, ngx_str_t *id);
 static ngx_int_t ngx_http_eventbridge_lifecycle_listed(ngx_http_request_t *r,
@@ -177,7 +175,7 @@ ngx_http_eventbridge_lifecycle_status(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_eventbridge_lifecycle_handler(ngx_http_request_t *r)
 {
     u_char                            *p, *src;

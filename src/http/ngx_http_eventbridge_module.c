@@ -557,6 +557,7 @@ ngx_http_eventbridge_ours(ngx_http_handler_pt handler)
            || handler == ngx_http_eventbridge_explain_handler
            || handler == ngx_http_eventbridge_test_pattern_handler
            || handler == ngx_http_eventbridge_replay_handler
+           || handler == ngx_http_eventbridge_lifecycle_handler
            || handler == ngx_http_eventbridge_control_handler;
 }
 

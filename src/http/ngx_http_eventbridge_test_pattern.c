@@ -33,6 +33,7 @@
 typedef struct {
     ngx_http_request_t       *request;
     ngx_http_eventbridge_worker_t  *worker;
+    ngx_str_t                 body;
     ngx_str_t                 pattern;      /* JSON texts */
     ngx_str_t                 event;
     ngx_str_t                 type;         /* of the answer */
@@ -71,7 +72,8 @@ static ngx_str_t  ngx_http_eventbridge_test_amz =
 ngx_int_t
 ngx_http_eventbridge_test_pattern_handler(ngx_http_request_t *r)
 {
-    ngx_int_t  rc;
+    ngx_int_t                         rc;
+    ngx_http_eventbridge_loc_conf_t  *elcf;
 
     ngx_log_debug0(NGX_LOG_DEBUG_HTTP, r->connection->log, 0,
                    "eventbridge test pattern handler");
@@ -80,7 +82,12 @@ ngx_http_eventbridge_test_pattern_handler(ngx_http_request_t *r)
         return NGX_HTTP_NOT_FOUND;
     }
 
-    rc = ngx_http_eventbridge_control_access(r);
+    elcf = ngx_http_get_module_loc_conf(r, ngx_http_eventbridge_module);
+
+    /* who signs the body is known when it is there */
+
+    rc = (elcf->auth && elcf->auth->bodies)
+         ? NGX_OK : ngx_http_eventbridge_control_access(r);
 
     if (rc != NGX_OK) {
         return rc;
@@ -110,6 +117,20 @@ ngx_http_eventbridge_test_body(ngx_http_request_t *r)
     ngx_http_eventbridge_main_conf_t  *emcf;
 
     ngx_memzero(&test, sizeof(ngx_http_eventbridge_test_t));
+
+    if (ngx_http_eventbridge_body(r, r->pool, 0, &test.body) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    rc = ngx_http_eventbridge_auth_body(r, &test.body);
+
+    if (rc != NGX_OK) {
+        ngx_http_finalize_request(r, (rc == NGX_HTTP_UNAUTHORIZED)
+                                     ? ngx_http_eventbridge_auth_refuse(r)
+                                     : NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
 
     emcf = ngx_http_get_module_main_conf(r, ngx_http_eventbridge_module);
 
@@ -201,7 +222,6 @@ static ngx_int_t
 ngx_http_eventbridge_test_read(ngx_http_eventbridge_test_t *test)
 {
     ngx_int_t                         rc;
-    ngx_str_t                         body;
     ngx_eb_json_t                     json;
     ngx_eb_json_error_t               err;
     ngx_http_eventbridge_loc_conf_t  *elcf;
@@ -209,17 +229,10 @@ ngx_http_eventbridge_test_read(ngx_http_eventbridge_test_t *test)
     elcf = ngx_http_get_module_loc_conf(test->request,
                                         ngx_http_eventbridge_module);
 
-    if (ngx_http_eventbridge_body(test->request, test->request->pool, 0,
-                                  &body)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
     /* the event is in an object more than where it is received */
 
-    rc = ngx_eb_json_parse(test->worker->parser, body.data, body.len,
-                           elcf->max_depth + 1, &json, &err);
+    rc = ngx_eb_json_parse(test->worker->parser, test->body.data,
+                           test->body.len, elcf->max_depth + 1, &json, &err);
 
     if (rc != NGX_OK) {
 

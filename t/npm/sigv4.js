@@ -1,4 +1,5 @@
-// One PutEvents call of the AWS SDK for each line of JSON on stdin, {"port",
+// One call of the AWS SDK, PutEvents or, with "pattern" and "event" (true or
+// false then), TestEventPattern, for each line of JSON on stdin, {"port",
 // "path", "key_id", "secret", "token", "skew", "change", "entries", "cut"}:
 // "ok", or the name of the exception, the status, and the number of attempts.
 // skew: of the SDK's clock in seconds; change: [from, to] in the body, when it
@@ -10,7 +11,7 @@
 
 const net = require('net');
 const readline = require('readline');
-const { EventBridgeClient, PutEventsCommand } =
+const { EventBridgeClient, PutEventsCommand, TestEventPatternCommand } =
     require('@aws-sdk/client-eventbridge');
 
 // Between the SDK and the server; the server's answers are small enough to
@@ -72,6 +73,13 @@ async function call(m) {
     }
 
     try {
+        if (m.pattern) {
+            const { Result } = await client.send(new TestEventPatternCommand({
+                EventPattern: m.pattern, Event: m.event }));
+
+            return `${Result}`;
+        }
+
         const entries = m.entries || [
             { Source: 'app', DetailType: 'order', Detail: '{"n":1}' } ];
 
