@@ -103,18 +103,19 @@ ngx_http_eventbridge_lifecycle_bus_start(ngx_http_eventbridge_keeper_t *k)
 void
 ngx_http_eventbridge_lifecycle_bus_stop(ngx_http_eventbridge_keeper_t *k)
 {
-    ngx_queue_t                            *q;
+    ngx_queue_t                            *q, *next;
     ngx_rbtree_node_t                      *node;
     ngx_http_eventbridge_bus_end_t         *end;
     ngx_http_eventbridge_bus_call_t        *call;
     ngx_http_eventbridge_lifecycle_item_t  *item;
     ngx_http_eventbridge_lifecycle_lane_t  *lane;
 
-    while (!ngx_queue_empty(&k->calls)) {
-        q = ngx_queue_head(&k->calls);
+    for (q = ngx_queue_head(&k->calls);
+         q != ngx_queue_sentinel(&k->calls);
+         q = next)
+    {
+        next = ngx_queue_next(q);
         call = ngx_queue_data(q, ngx_http_eventbridge_bus_call_t, queue);
-
-        ngx_queue_remove(q);
 
         if (call->transfer) {
             ngx_eb_client_cancel(call->transfer);
@@ -127,11 +128,13 @@ ngx_http_eventbridge_lifecycle_bus_stop(ngx_http_eventbridge_keeper_t *k)
         node = ngx_rbtree_min(k->lanes.root, &k->sentinel);
         lane = (ngx_http_eventbridge_lifecycle_lane_t *) node;
 
-        while (!ngx_queue_empty(&lane->items)) {
-            q = ngx_queue_head(&lane->items);
+        for (q = ngx_queue_head(&lane->items);
+             q != ngx_queue_sentinel(&lane->items);
+             q = next)
+        {
+            next = ngx_queue_next(q);
             item = ngx_queue_data(q, ngx_http_eventbridge_lifecycle_item_t,
                                   queue);
-            ngx_queue_remove(q);
 
             /* the log holds on to it, and says when it has ended */
 
@@ -147,6 +150,7 @@ ngx_http_eventbridge_lifecycle_bus_stop(ngx_http_eventbridge_keeper_t *k)
         ngx_free(lane);
     }
 
+    ngx_queue_init(&k->calls);
     ngx_queue_init(&k->ready);
     ngx_queue_init(&k->waiting);
 
@@ -340,7 +344,7 @@ ngx_http_eventbridge_bus_call(ngx_http_eventbridge_keeper_t *k)
 {
     ngx_uint_t                              i, max;
     ngx_pool_t                             *pool;
-    ngx_queue_t                            *q;
+    ngx_queue_t                            *q, *next;
     ngx_http_eventbridge_bus_call_t        *call;
     ngx_http_eventbridge_lifecycle_t       *lifecycle;
     ngx_http_eventbridge_lifecycle_item_t  *item;
@@ -364,9 +368,11 @@ ngx_http_eventbridge_bus_call(ngx_http_eventbridge_keeper_t *k)
 
     max = ngx_http_eventbridge_bus_entries(k);
 
-    while (call->n < max && !ngx_queue_empty(&k->ready)) {
-
-        q = ngx_queue_head(&k->ready);
+    for (q = ngx_queue_head(&k->ready);
+         q != ngx_queue_sentinel(&k->ready) && call->n < max;
+         q = next)
+    {
+        next = ngx_queue_next(q);
         lane = ngx_queue_data(q, ngx_http_eventbridge_lifecycle_lane_t, queue);
         item = ngx_queue_data(ngx_queue_head(&lane->items),
                               ngx_http_eventbridge_lifecycle_item_t, queue);
