@@ -268,7 +268,7 @@ ngx_http_eventbridge_keeper_recovered(void *data, ngx_int_t rc,
 
     ngx_uint_t  level;
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_OK || report == NULL) {
 
         /* another worker may have more luck */
 

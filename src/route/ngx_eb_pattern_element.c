@@ -243,6 +243,10 @@ ngx_eb_pattern_group(ngx_eb_pattern_search_t *s, uint32_t ctx,
         }
     }
 
+    if (lead == NULL) {
+        return NGX_DECLINED;
+    }
+
     inner = items + n;
     lo = lead->lo;
     hi = lead->hi;

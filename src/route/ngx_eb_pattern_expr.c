@@ -448,6 +448,7 @@ ngx_eb_pattern_affix(ngx_eb_pattern_expr_t *x, ngx_eb_json_node_t node,
     ngx_eb_pattern_op_t  *op;
 
     x->others++;
+    ngx_str_null(&inner);
 
     if (ngx_eb_json_type(&x->c->json, node) == '{') {
 
@@ -697,6 +698,7 @@ ngx_eb_pattern_numeric(ngx_eb_pattern_expr_t *x, ngx_eb_json_node_t node)
                                    " operator: %V", &op);
     }
 
+    number = 0;
     greater = (op.data[0] == '>');
 
     item = ngx_eb_json_after(json, item);
