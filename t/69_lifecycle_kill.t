@@ -210,12 +210,21 @@ my ($senders, $each) = (3, 10);
 my $json = JSON::PP->new()->canonical();
 my $until = now() + scaled($full ? 1200 : 120);
 my $stop = $t->testdir() . '/stop';
+my $before = $bus->count();
 
 my @pids = fork_each($senders, sub {
     my ($sender) = @_;
     my $round = 0;
 
     while (!-e $stop) {
+
+        # not more than the tables have room for, nor than the bus takes
+
+        wait_for(sub {
+            return -e $stop || $bus->count() - $before + 10_000
+                >= $senders * $round * $each * 5;
+        }, 30);
+
         $round++;
 
         for my $s (0 .. 4) {
