@@ -8,6 +8,7 @@
 
 
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_block.h"
 #include "ngx_http_eventbridge_endpoints.h"
 #include "ngx_http_eventbridge_outbox.h"
 #include "ngx_eb_genesys_region.h"
@@ -20,40 +21,28 @@
 #define NGX_HTTP_EVENTBRIDGE_TOKEN_ZONE  (64 * 1024)
 
 
-/* a line of the block */
-
-typedef struct {
-    ngx_str_t                 name;
-    char                   *(*set)(ngx_conf_t *cf,
-        ngx_http_eventbridge_org_t *org, void *field);
-    size_t                    offset;
-} ngx_http_eventbridge_org_line_t;
-
-
-static char *ngx_http_eventbridge_org_directive(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 static char *ngx_http_eventbridge_org_complete(ngx_conf_t *cf,
     ngx_http_eventbridge_org_t *org);
-static char *ngx_http_eventbridge_org_text(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
-static char *ngx_http_eventbridge_org_path(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
-static char *ngx_http_eventbridge_org_url(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
-static char *ngx_http_eventbridge_org_file(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
-static char *ngx_http_eventbridge_org_credentials(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
-static char *ngx_http_eventbridge_org_api(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
-static char *ngx_http_eventbridge_org_retries(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
-static char *ngx_http_eventbridge_org_failures(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_text(ngx_conf_t *cf, void *conf,
+    void *field);
+static char *ngx_http_eventbridge_org_path(ngx_conf_t *cf, void *conf,
+    void *field);
+static char *ngx_http_eventbridge_org_url(ngx_conf_t *cf, void *conf,
+    void *field);
+static char *ngx_http_eventbridge_org_file(ngx_conf_t *cf, void *conf,
+    void *field);
+static char *ngx_http_eventbridge_org_credentials(ngx_conf_t *cf, void *conf,
+    void *field);
+static char *ngx_http_eventbridge_org_api(ngx_conf_t *cf, void *conf,
+    void *field);
+static char *ngx_http_eventbridge_org_retries(ngx_conf_t *cf, void *conf,
+    void *field);
+static char *ngx_http_eventbridge_org_failures(ngx_conf_t *cf, void *conf,
+    void *field);
 static char *ngx_http_eventbridge_org_number(ngx_conf_t *cf,
     ngx_uint_t *number, ngx_int_t max, char *expected);
-static char *ngx_http_eventbridge_org_time(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field);
+static char *ngx_http_eventbridge_org_time(ngx_conf_t *cf, void *conf,
+    void *field);
 static ngx_uint_t ngx_http_eventbridge_org_loopback(ngx_str_t *url);
 static char *ngx_http_eventbridge_org_secret(ngx_conf_t *cf,
     ngx_http_eventbridge_org_t *org);
@@ -67,78 +56,78 @@ static ngx_int_t ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_control_t *control);
 
 
-static ngx_http_eventbridge_org_line_t  ngx_http_eventbridge_org_lines[] = {
+static ngx_http_eventbridge_line_t  ngx_http_eventbridge_org_lines[] = {
 
     { ngx_string("region"), ngx_http_eventbridge_org_text,
-      offsetof(ngx_http_eventbridge_org_t, region) },
+      offsetof(ngx_http_eventbridge_org_t, region), 1 },
 
     { ngx_string("api_url"), ngx_http_eventbridge_org_url,
-      offsetof(ngx_http_eventbridge_org_t, api_url) },
+      offsetof(ngx_http_eventbridge_org_t, api_url), 1 },
 
     { ngx_string("login_url"), ngx_http_eventbridge_org_url,
-      offsetof(ngx_http_eventbridge_org_t, login_url) },
+      offsetof(ngx_http_eventbridge_org_t, login_url), 1 },
 
     { ngx_string("client_id"), ngx_http_eventbridge_org_text,
-      offsetof(ngx_http_eventbridge_org_t, client_id) },
+      offsetof(ngx_http_eventbridge_org_t, client_id), 1 },
 
     { ngx_string("client_secret_file"), ngx_http_eventbridge_org_file,
-      offsetof(ngx_http_eventbridge_org_t, secret_file) },
+      offsetof(ngx_http_eventbridge_org_t, secret_file), 1 },
 
     { ngx_string("credentials"), ngx_http_eventbridge_org_credentials,
-      offsetof(ngx_http_eventbridge_org_t, body_credentials) },
+      offsetof(ngx_http_eventbridge_org_t, body_credentials), 1 },
 
     { ngx_string("scope"), ngx_http_eventbridge_org_text,
-      offsetof(ngx_http_eventbridge_org_t, scope) },
+      offsetof(ngx_http_eventbridge_org_t, scope), 1 },
 
     { ngx_string("trusted_certificate"), ngx_http_eventbridge_org_file,
-      offsetof(ngx_http_eventbridge_org_t, trusted_certificate) },
+      offsetof(ngx_http_eventbridge_org_t, trusted_certificate), 1 },
 
     { ngx_string("api"), ngx_http_eventbridge_org_api,
-      offsetof(ngx_http_eventbridge_org_t, integrations) },
+      offsetof(ngx_http_eventbridge_org_t, integrations), 1 },
 
     { ngx_string("retries"), ngx_http_eventbridge_org_retries,
-      offsetof(ngx_http_eventbridge_org_t, retries) },
+      offsetof(ngx_http_eventbridge_org_t, retries), 1 },
 
     { ngx_string("retry_cap"), ngx_http_eventbridge_org_time,
-      offsetof(ngx_http_eventbridge_org_t, retry_cap) },
+      offsetof(ngx_http_eventbridge_org_t, retry_cap), 1 },
 
     { ngx_string("timeout"), ngx_http_eventbridge_org_time,
-      offsetof(ngx_http_eventbridge_org_t, timeout) },
+      offsetof(ngx_http_eventbridge_org_t, timeout), 1 },
 
     { ngx_string("connect_timeout"), ngx_http_eventbridge_org_time,
-      offsetof(ngx_http_eventbridge_org_t, connect_timeout) },
+      offsetof(ngx_http_eventbridge_org_t, connect_timeout), 1 },
 
     { ngx_string("refresh_margin"), ngx_http_eventbridge_org_time,
-      offsetof(ngx_http_eventbridge_org_t, refresh_margin) },
+      offsetof(ngx_http_eventbridge_org_t, refresh_margin), 1 },
 
     { ngx_string("breaker_failures"), ngx_http_eventbridge_org_failures,
-      offsetof(ngx_http_eventbridge_org_t, breaker_failures) },
+      offsetof(ngx_http_eventbridge_org_t, breaker_failures), 1 },
 
     { ngx_string("breaker_open"), ngx_http_eventbridge_org_time,
-      offsetof(ngx_http_eventbridge_org_t, breaker_open) },
+      offsetof(ngx_http_eventbridge_org_t, breaker_open), 1 },
 
     { ngx_string("subscriptions_path"), ngx_http_eventbridge_org_path,
-      offsetof(ngx_http_eventbridge_org_t, subscriptions.list) },
+      offsetof(ngx_http_eventbridge_org_t, subscriptions.list), 1 },
 
     { ngx_string("subscription_path"), ngx_http_eventbridge_org_path,
-      offsetof(ngx_http_eventbridge_org_t, subscriptions.item) },
+      offsetof(ngx_http_eventbridge_org_t, subscriptions.item), 1 },
 
     { ngx_string("subscription_config_path"), ngx_http_eventbridge_org_path,
-      offsetof(ngx_http_eventbridge_org_t, subscriptions.config) },
+      offsetof(ngx_http_eventbridge_org_t, subscriptions.config), 1 },
 
     { ngx_string("retention_path"), ngx_http_eventbridge_org_path,
-      offsetof(ngx_http_eventbridge_org_t, retention) },
+      offsetof(ngx_http_eventbridge_org_t, retention), 1 },
 
     { ngx_string("filters_path"), ngx_http_eventbridge_org_path,
-      offsetof(ngx_http_eventbridge_org_t, filters) },
+      offsetof(ngx_http_eventbridge_org_t, filters), 1 },
 
     { ngx_string("endpoints_path"), ngx_http_eventbridge_org_path,
-      offsetof(ngx_http_eventbridge_org_t, endpoints_path) },
+      offsetof(ngx_http_eventbridge_org_t, endpoints_path), 1 },
 
     { ngx_string("endpoint_path"), ngx_http_eventbridge_org_path,
-      offsetof(ngx_http_eventbridge_org_t, endpoint_path) },
+      offsetof(ngx_http_eventbridge_org_t, endpoint_path), 1 },
 
-    { ngx_null_string, NULL, 0 }
+    { ngx_null_string, NULL, 0, 0 }
 };
 
 
@@ -149,10 +138,10 @@ ngx_http_eventbridge_genesys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_eventbridge_main_conf_t *emcf = conf;
 
-    char                         *rv;
-    ngx_str_t                    *value;
-    ngx_conf_t                    save;
-    ngx_http_eventbridge_org_t   *org, **slot;
+    char                           *rv;
+    ngx_str_t                      *value;
+    ngx_http_eventbridge_org_t     *org, **slot;
+    ngx_http_eventbridge_block_t    block;
 
     value = cf->args->elts;
 
@@ -190,13 +179,12 @@ ngx_http_eventbridge_genesys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     org->breaker_failures = NGX_CONF_UNSET_UINT;
     org->breaker_open = NGX_CONF_UNSET_MSEC;
 
-    save = *cf;
-    cf->handler = ngx_http_eventbridge_org_directive;
-    cf->handler_conf = (void *) org;
+    block.directive = "eventbridge_genesys";
+    block.name = &org->name;
+    block.conf = org;
+    block.lines = ngx_http_eventbridge_org_lines;
 
-    rv = ngx_conf_parse(cf, NULL);
-
-    *cf = save;
+    rv = ngx_http_eventbridge_block(cf, &block);
 
     if (rv != NGX_CONF_OK) {
         return rv;
@@ -206,68 +194,10 @@ ngx_http_eventbridge_genesys(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_eventbridge_org_directive(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_eventbridge_org_t *org = conf;
-
-    char                             *rv;
-    ngx_str_t                        *value;
-    ngx_http_eventbridge_org_line_t  *line;
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[0].data, "include") == 0 && cf->args->nelts == 2) {
-        return ngx_conf_include(cf, cmd, conf);
-    }
-
-    for (line = ngx_http_eventbridge_org_lines; line->name.len; line++) {
-
-        if (value[0].len != line->name.len
-            || ngx_strncmp(value[0].data, line->name.data, line->name.len)
-               != 0)
-        {
-            continue;
-        }
-
-        if (cf->args->nelts != 2) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid number of arguments in \"%V\" of "
-                               "\"eventbridge_genesys %V\", one is expected",
-                               &value[0], &org->name);
-            return NGX_CONF_ERROR;
-        }
-
-        rv = line->set(cf, org, (u_char *) org + line->offset);
-
-        if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
-            return rv;
-        }
-
-        /* the reason is to be seen behind it */
-        value[1].len = ngx_min(value[1].len, 256);
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" in \"%V\" of "
-                           "\"eventbridge_genesys %V\": %s", &value[1],
-                           &value[0], &org->name, rv);
-        return NGX_CONF_ERROR;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown directive \"%V\" in \"eventbridge_genesys "
-                       "%V\"", &value[0], &org->name);
-
-    return NGX_CONF_ERROR;
-}
-
-
 /* each returns what is wrong with the value, or as setters do */
 
 static char *
-ngx_http_eventbridge_org_text(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
-    void *field)
+ngx_http_eventbridge_org_text(ngx_conf_t *cf, void *conf, void *field)
 {
     ngx_str_t *text = field;
 
@@ -299,8 +229,7 @@ ngx_http_eventbridge_org_text(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
 /* a template of a path at the API */
 
 static char *
-ngx_http_eventbridge_org_path(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
-    void *field)
+ngx_http_eventbridge_org_path(ngx_conf_t *cf, void *conf, void *field)
 {
     ngx_str_t  *value;
 
@@ -310,16 +239,16 @@ ngx_http_eventbridge_org_path(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
         return "a path is expected";
     }
 
-    return ngx_http_eventbridge_org_text(cf, org, field);
+    return ngx_http_eventbridge_org_text(cf, conf, field);
 }
 
 
 /* SCHEME://HOST[:PORT]: http is the administrator's permission */
 
 static char *
-ngx_http_eventbridge_org_url(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
-    void *field)
+ngx_http_eventbridge_org_url(ngx_conf_t *cf, void *conf, void *field)
 {
+    ngx_http_eventbridge_org_t *org = conf;
     ngx_str_t *url = field;
 
     u_char     *p, *last;
@@ -396,14 +325,13 @@ ngx_http_eventbridge_org_loopback(ngx_str_t *url)
 
 
 static char *
-ngx_http_eventbridge_org_file(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
-    void *field)
+ngx_http_eventbridge_org_file(ngx_conf_t *cf, void *conf, void *field)
 {
     ngx_str_t *file = field;
 
     char  *rv;
 
-    rv = ngx_http_eventbridge_org_text(cf, org, field);
+    rv = ngx_http_eventbridge_org_text(cf, conf, field);
 
     if (rv != NGX_CONF_OK) {
         return rv;
@@ -418,8 +346,7 @@ ngx_http_eventbridge_org_file(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
 
 
 static char *
-ngx_http_eventbridge_org_credentials(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field)
+ngx_http_eventbridge_org_credentials(ngx_conf_t *cf, void *conf, void *field)
 {
     ngx_uint_t *body = field;
 
@@ -446,8 +373,7 @@ ngx_http_eventbridge_org_credentials(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_org_api(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
-    void *field)
+ngx_http_eventbridge_org_api(ngx_conf_t *cf, void *conf, void *field)
 {
     ngx_uint_t *integrations = field;
 
@@ -474,8 +400,7 @@ ngx_http_eventbridge_org_api(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
 
 
 static char *
-ngx_http_eventbridge_org_retries(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field)
+ngx_http_eventbridge_org_retries(ngx_conf_t *cf, void *conf, void *field)
 {
     return ngx_http_eventbridge_org_number(cf, field, 20,
                                            "from 0 to 20 is expected");
@@ -483,8 +408,7 @@ ngx_http_eventbridge_org_retries(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_org_failures(ngx_conf_t *cf,
-    ngx_http_eventbridge_org_t *org, void *field)
+ngx_http_eventbridge_org_failures(ngx_conf_t *cf, void *conf, void *field)
 {
     return ngx_http_eventbridge_org_number(cf, field, 1000000,
                                            "from 0 to 1000000 is expected");
@@ -517,8 +441,7 @@ ngx_http_eventbridge_org_number(ngx_conf_t *cf, ngx_uint_t *number,
 
 
 static char *
-ngx_http_eventbridge_org_time(ngx_conf_t *cf, ngx_http_eventbridge_org_t *org,
-    void *field)
+ngx_http_eventbridge_org_time(ngx_conf_t *cf, void *conf, void *field)
 {
     ngx_msec_t *msec = field;
 

@@ -7,6 +7,7 @@
 
 
 #include "ngx_http_eventbridge_lifecycle.h"
+#include "ngx_http_eventbridge_block.h"
 #include "ngx_http_eventbridge_outbox.h"
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -22,37 +23,26 @@
 #define NGX_HTTP_EVENTBRIDGE_LIFECYCLE_PATH   1024
 
 
-typedef struct {
-    ngx_str_t                 name;
-    char                   *(*set)(ngx_conf_t *cf,
-        ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
-    size_t                    offset;
-    ngx_uint_t                args;         /* without the name; 0: any */
-} ngx_http_eventbridge_lifecycle_line_t;
-
-
-static char *ngx_http_eventbridge_lifecycle_directive(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 static char *ngx_http_eventbridge_lifecycle_text(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_file(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_path(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_format(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_time(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_number(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_adopt(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_initial(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_transition(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_callback(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_lifecycle_complete(ngx_conf_t *cf,
     ngx_http_eventbridge_lifecycle_t *lifecycle);
 static char *ngx_http_eventbridge_lifecycle_bus(ngx_conf_t *cf,
@@ -69,7 +59,7 @@ static ngx_int_t ngx_http_eventbridge_lifecycle_zone_init(
     offsetof(ngx_http_eventbridge_lifecycle_t, member)
 
 
-static ngx_http_eventbridge_lifecycle_line_t
+static ngx_http_eventbridge_line_t
     ngx_http_eventbridge_lifecycle_lines[] = {
 
     { ngx_string("genesys"), ngx_http_eventbridge_lifecycle_text,
@@ -155,7 +145,7 @@ ngx_http_eventbridge_lifecycle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     char                              *rv;
     ngx_str_t                         *value;
     ngx_uint_t                         i;
-    ngx_conf_t                         save;
+    ngx_http_eventbridge_block_t       block;
     ngx_http_eventbridge_lifecycle_t  *lifecycle, **slot;
 
     value = cf->args->elts;
@@ -221,13 +211,12 @@ ngx_http_eventbridge_lifecycle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_eb_lifecycle_states_init(&lifecycle->states);
 
-    save = *cf;
-    cf->handler = ngx_http_eventbridge_lifecycle_directive;
-    cf->handler_conf = (void *) lifecycle;
+    block.directive = "eventbridge_lifecycle";
+    block.name = &lifecycle->name;
+    block.conf = lifecycle;
+    block.lines = ngx_http_eventbridge_lifecycle_lines;
 
-    rv = ngx_conf_parse(cf, NULL);
-
-    *cf = save;
+    rv = ngx_http_eventbridge_block(cf, &block);
 
     if (rv != NGX_CONF_OK) {
         return rv;
@@ -237,65 +226,11 @@ ngx_http_eventbridge_lifecycle(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static char *
-ngx_http_eventbridge_lifecycle_directive(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
-{
-    ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
-
-    char                                   *rv;
-    ngx_str_t                              *value;
-    ngx_http_eventbridge_lifecycle_line_t  *line;
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[0].data, "include") == 0 && cf->args->nelts == 2) {
-        return ngx_conf_include(cf, cmd, conf);
-    }
-
-    for (line = ngx_http_eventbridge_lifecycle_lines; line->name.len; line++) {
-        if (ngx_strcmp(value[0].data, line->name.data) == 0) {
-            break;
-        }
-    }
-
-    if (line->name.len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown directive \"%V\" in "
-                           "\"eventbridge_lifecycle %V\"", &value[0],
-                           &lifecycle->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (cf->args->nelts < 2 || (line->args && cf->args->nelts != 2)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid number of arguments in \"%V\" of "
-                           "\"eventbridge_lifecycle %V\"", &value[0],
-                           &lifecycle->name);
-        return NGX_CONF_ERROR;
-    }
-
-    rv = line->set(cf, lifecycle, (u_char *) lifecycle + line->offset);
-
-    if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
-        return rv;
-    }
-
-    /* of a long one, the reason would be cut off */
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid value \"%*s\" in \"%V\" of "
-                       "\"eventbridge_lifecycle %V\": %s",
-                       ngx_min(value[1].len, 256), value[1].data, &value[0],
-                       &lifecycle->name, rv);
-
-    return NGX_CONF_ERROR;
-}
-
+/* each returns what is wrong with the value, or as setters do */
 
 static char *
-ngx_http_eventbridge_lifecycle_text(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_text(ngx_conf_t *cf, void *conf,
+    void *field)
 {
     ngx_str_t *text = field;
 
@@ -326,9 +261,10 @@ ngx_http_eventbridge_lifecycle_text(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_lifecycle_file(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_file(ngx_conf_t *cf, void *conf,
+    void *field)
 {
+    ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
     ngx_str_t *file = field;
 
     ngx_str_t  *value;
@@ -353,15 +289,15 @@ ngx_http_eventbridge_lifecycle_file(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_lifecycle_path(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_path(ngx_conf_t *cf, void *conf,
+    void *field)
 {
     char       *rv;
     ngx_str_t  *value;
 
     value = cf->args->elts;
 
-    rv = ngx_http_eventbridge_lifecycle_text(cf, lifecycle, field);
+    rv = ngx_http_eventbridge_lifecycle_text(cf, conf, field);
 
     if (rv == NGX_CONF_OK
         && (value[1].data[0] != '/'
@@ -375,8 +311,8 @@ ngx_http_eventbridge_lifecycle_path(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_lifecycle_format(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_format(ngx_conf_t *cf, void *conf,
+    void *field)
 {
     ngx_uint_t *format = field;
 
@@ -403,9 +339,10 @@ ngx_http_eventbridge_lifecycle_format(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_lifecycle_time(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_time(ngx_conf_t *cf, void *conf,
+    void *field)
 {
+    ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
     ngx_msec_t *msec = field;
 
     ngx_int_t   n;
@@ -437,9 +374,10 @@ ngx_http_eventbridge_lifecycle_time(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_lifecycle_number(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_number(ngx_conf_t *cf, void *conf,
+    void *field)
 {
+    ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
     ngx_uint_t *number = field;
 
     ngx_int_t   n;
@@ -476,9 +414,11 @@ ngx_http_eventbridge_lifecycle_number(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_lifecycle_adopt(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_adopt(ngx_conf_t *cf, void *conf,
+    void *field)
 {
+    ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
+
     ngx_str_t  *value;
 
     value = cf->args->elts;
@@ -501,9 +441,11 @@ ngx_http_eventbridge_lifecycle_adopt(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_lifecycle_initial(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_initial(ngx_conf_t *cf, void *conf,
+    void *field)
 {
+    ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
+
     ngx_str_t  *value;
 
     value = cf->args->elts;
@@ -521,9 +463,11 @@ ngx_http_eventbridge_lifecycle_initial(ngx_conf_t *cf,
 
 
 static char *
-ngx_http_eventbridge_lifecycle_transition(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_transition(ngx_conf_t *cf, void *conf,
+    void *field)
 {
+    ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
+
     ngx_str_t  *value;
 
     value = cf->args->elts;
@@ -537,9 +481,11 @@ ngx_http_eventbridge_lifecycle_transition(ngx_conf_t *cf,
 /* callback WEBHOOK STATE...; states are known at the end of the block */
 
 static char *
-ngx_http_eventbridge_lifecycle_callback(ngx_conf_t *cf,
-    ngx_http_eventbridge_lifecycle_t *lifecycle, void *field)
+ngx_http_eventbridge_lifecycle_callback(ngx_conf_t *cf, void *conf,
+    void *field)
 {
+    ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
+
     char                                   *rv;
     ngx_str_t                              *value, *name;
     ngx_uint_t                              i;

@@ -7,19 +7,24 @@
 
 
 #include "ngx_http_eventbridge_genesys.h"
+#include "ngx_http_eventbridge_block.h"
 
 
 #define NGX_HTTP_EVENTBRIDGE_STATE_ZONE  (32 * 1024)
 
 
-static char *ngx_http_eventbridge_subscription_line(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
 static char *ngx_http_eventbridge_subscription_text(ngx_conf_t *cf,
-    ngx_str_t *field);
+    void *conf, void *field);
 static char *ngx_http_eventbridge_subscription_list(ngx_conf_t *cf,
-    ngx_array_t *list);
+    void *conf, void *field);
+static char *ngx_http_eventbridge_subscription_days(ngx_conf_t *cf,
+    void *conf, void *field);
+static char *ngx_http_eventbridge_subscription_rate(ngx_conf_t *cf,
+    void *conf, void *field);
 static char *ngx_http_eventbridge_subscription_number(ngx_conf_t *cf,
-    ngx_uint_t *field, const char *unit);
+    ngx_uint_t *number, const char *unit, char *expected);
+static char *ngx_http_eventbridge_subscription_check(ngx_conf_t *cf,
+    void *conf, void *field);
 static char *ngx_http_eventbridge_subscription_complete(ngx_conf_t *cf,
     ngx_http_eventbridge_subscription_t *sub);
 static ngx_int_t ngx_http_eventbridge_subscription_strange(ngx_conf_t *cf,
@@ -28,6 +33,47 @@ static ngx_int_t ngx_http_eventbridge_subscription_zone(ngx_conf_t *cf,
     ngx_http_eventbridge_subscription_t *sub);
 static ngx_int_t ngx_http_eventbridge_subscription_zone_init(
     ngx_shm_zone_t *zone, void *data);
+
+
+#define NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(member)                      \
+    offsetof(ngx_http_eventbridge_subscription_t, member)
+
+
+static ngx_http_eventbridge_line_t
+    ngx_http_eventbridge_subscription_lines[] = {
+
+    { ngx_string("genesys"), ngx_http_eventbridge_subscription_text,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(organisation), 1 },
+
+    { ngx_string("endpoint"), ngx_http_eventbridge_subscription_text,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(settings.endpoint), 1 },
+
+    { ngx_string("sources"), ngx_http_eventbridge_subscription_list,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(settings.sources), 0 },
+
+    { ngx_string("retention"), ngx_http_eventbridge_subscription_days,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(settings.retention), 1 },
+
+    { ngx_string("rate"), ngx_http_eventbridge_subscription_rate,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(settings.rate), 1 },
+
+    { ngx_string("account"), ngx_http_eventbridge_subscription_text,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(settings.account), 1 },
+
+    { ngx_string("region"), ngx_http_eventbridge_subscription_text,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(settings.region), 1 },
+
+    { ngx_string("suffix"), ngx_http_eventbridge_subscription_text,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(settings.suffix), 1 },
+
+    { ngx_string("topics"), ngx_http_eventbridge_subscription_list,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(settings.topics), 0 },
+
+    { ngx_string("check"), ngx_http_eventbridge_subscription_check,
+      NGX_HTTP_EVENTBRIDGE_SUBSCRIPTION_OFFSET(check), 1 },
+
+    { ngx_null_string, NULL, 0, 0 }
+};
 
 
 /* eventbridge_genesys_subscription NAME { ... } */
@@ -41,7 +87,7 @@ ngx_http_eventbridge_subscription(ngx_conf_t *cf, ngx_command_t *cmd,
     char                                 *rv;
     ngx_str_t                            *value;
     ngx_uint_t                            i;
-    ngx_conf_t                            save;
+    ngx_http_eventbridge_block_t          block;
     ngx_http_eventbridge_subscription_t  *sub, **subs;
 
     value = cf->args->elts;
@@ -78,13 +124,12 @@ ngx_http_eventbridge_subscription(ngx_conf_t *cf, ngx_command_t *cmd,
     sub->conf = ngx_http_conf_get_module_loc_conf(cf,
                                                   ngx_http_eventbridge_module);
 
-    save = *cf;
-    cf->handler = ngx_http_eventbridge_subscription_line;
-    cf->handler_conf = (void *) sub;
+    block.directive = "eventbridge_genesys_subscription";
+    block.name = &sub->settings.name;
+    block.conf = sub;
+    block.lines = ngx_http_eventbridge_subscription_lines;
 
-    rv = ngx_conf_parse(cf, NULL);
-
-    *cf = save;
+    rv = ngx_http_eventbridge_block(cf, &block);
 
     if (rv != NGX_CONF_OK) {
         return rv;
@@ -95,105 +140,16 @@ ngx_http_eventbridge_subscription(ngx_conf_t *cf, ngx_command_t *cmd,
 
 
 static char *
-ngx_http_eventbridge_subscription_line(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf)
+ngx_http_eventbridge_subscription_text(ngx_conf_t *cf, void *conf,
+    void *field)
 {
-    ngx_http_eventbridge_subscription_t *sub = conf;
+    ngx_str_t *text = field;
 
-    char        *rv;
-    ngx_str_t   *value;
-    ngx_int_t    msec;
-    ngx_uint_t   i;
-
-    struct {
-        const char              *name;
-        ngx_str_t               *text;
-        ngx_array_t             *list;
-        ngx_uint_t              *number;
-        const char              *unit;
-    } *line, lines[] = {
-        { "genesys", &sub->organisation, NULL, NULL, NULL },
-        { "endpoint", &sub->settings.endpoint, NULL, NULL, NULL },
-        { "sources", NULL, &sub->settings.sources, NULL, NULL },
-        { "retention", NULL, NULL, &sub->settings.retention, "d" },
-        { "rate", NULL, NULL, &sub->settings.rate, "r/s" },
-        { "account", &sub->settings.account, NULL, NULL, NULL },
-        { "region", &sub->settings.region, NULL, NULL, NULL },
-        { "suffix", &sub->settings.suffix, NULL, NULL, NULL },
-        { "topics", NULL, &sub->settings.topics, NULL, NULL }
-    };
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[0].data, "include") == 0 && cf->args->nelts == 2) {
-        return ngx_conf_include(cf, cmd, conf);
-    }
-
-    if (ngx_strcmp(value[0].data, "check") == 0 && cf->args->nelts == 2) {
-
-        msec = ngx_parse_time(&value[1], 0);
-
-        rv = (sub->check != NGX_CONF_UNSET_MSEC) ? "it is given twice"
-           : (msec == NGX_ERROR || msec < 1000 || msec > 86400 * 1000)
-             ? "from 1s to 1d is expected" : NGX_CONF_OK;
-
-        sub->check = (ngx_msec_t) msec;
-        goto done;
-    }
-
-    for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        line = &lines[i];
-
-        if (ngx_strcmp(value[0].data, line->name) != 0) {
-            continue;
-        }
-
-        if (cf->args->nelts < 2 || (cf->args->nelts > 2 && !line->list)) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid number of arguments in \"%V\" of "
-                               "\"eventbridge_genesys_subscription %V\"",
-                               &value[0], &sub->settings.name);
-            return NGX_CONF_ERROR;
-        }
-
-        rv = line->text ? ngx_http_eventbridge_subscription_text(cf, line->text)
-           : line->list ? ngx_http_eventbridge_subscription_list(cf, line->list)
-           : line->number
-             ? ngx_http_eventbridge_subscription_number(cf, line->number,
-                                                        line->unit)
-           : NGX_CONF_ERROR;
-        goto done;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown directive \"%V\" in "
-                       "\"eventbridge_genesys_subscription %V\"", &value[0],
-                       &sub->settings.name);
-    return NGX_CONF_ERROR;
-
-done:
-
-    if (rv == NGX_CONF_OK || rv == NGX_CONF_ERROR) {
-        return rv;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid value \"%V\" in \"%V\" of "
-                       "\"eventbridge_genesys_subscription %V\": %s",
-                       &value[1], &value[0], &sub->settings.name, rv);
-
-    return NGX_CONF_ERROR;
-}
-
-
-static char *
-ngx_http_eventbridge_subscription_text(ngx_conf_t *cf, ngx_str_t *field)
-{
     ngx_str_t  *value;
 
     value = cf->args->elts;
 
-    if (field->data) {
+    if (text->data) {
         return "it is given twice";
     }
 
@@ -201,7 +157,7 @@ ngx_http_eventbridge_subscription_text(ngx_conf_t *cf, ngx_str_t *field)
         return "it is empty";
     }
 
-    *field = value[1];
+    *text = value[1];
 
     return NGX_CONF_OK;
 }
@@ -210,8 +166,11 @@ ngx_http_eventbridge_subscription_text(ngx_conf_t *cf, ngx_str_t *field)
 /* may be repeated */
 
 static char *
-ngx_http_eventbridge_subscription_list(ngx_conf_t *cf, ngx_array_t *list)
+ngx_http_eventbridge_subscription_list(ngx_conf_t *cf, void *conf,
+    void *field)
 {
+    ngx_array_t *list = field;
+
     ngx_str_t   *value, *item;
     ngx_uint_t   i;
 
@@ -231,11 +190,27 @@ ngx_http_eventbridge_subscription_list(ngx_conf_t *cf, ngx_array_t *list)
 }
 
 
+static char *
+ngx_http_eventbridge_subscription_days(ngx_conf_t *cf, void *conf, void *field)
+{
+    return ngx_http_eventbridge_subscription_number(cf, field, "d",
+                               "a number of days is expected, as \"30d\"");
+}
+
+
+static char *
+ngx_http_eventbridge_subscription_rate(ngx_conf_t *cf, void *conf, void *field)
+{
+    return ngx_http_eventbridge_subscription_number(cf, field, "r/s",
+                                    "a rate is expected, as \"1000r/s\"");
+}
+
+
 /* a number and its unit; what it may be the rules say */
 
 static char *
-ngx_http_eventbridge_subscription_number(ngx_conf_t *cf, ngx_uint_t *field,
-    const char *unit)
+ngx_http_eventbridge_subscription_number(ngx_conf_t *cf, ngx_uint_t *number,
+    const char *unit, char *expected)
 {
     size_t      len;
     ngx_int_t   n;
@@ -243,7 +218,7 @@ ngx_http_eventbridge_subscription_number(ngx_conf_t *cf, ngx_uint_t *field,
 
     value = cf->args->elts;
 
-    if (*field) {
+    if (*number) {
         return "it is given twice";
     }
 
@@ -252,8 +227,7 @@ ngx_http_eventbridge_subscription_number(ngx_conf_t *cf, ngx_uint_t *field,
     if (value[1].len <= len
         || ngx_strncmp(value[1].data + value[1].len - len, unit, len) != 0)
     {
-        return (*unit == 'd') ? "a number of days is expected, as \"30d\""
-                              : "a rate is expected, as \"1000r/s\"";
+        return expected;
     }
 
     n = ngx_atoi(value[1].data, value[1].len - len);
@@ -262,7 +236,34 @@ ngx_http_eventbridge_subscription_number(ngx_conf_t *cf, ngx_uint_t *field,
         return "a number that is not zero is expected";
     }
 
-    *field = n;
+    *number = n;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_subscription_check(ngx_conf_t *cf, void *conf,
+    void *field)
+{
+    ngx_msec_t *msec = field;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*msec != NGX_CONF_UNSET_MSEC) {
+        return "it is given twice";
+    }
+
+    n = ngx_parse_time(&value[1], 0);
+
+    if (n == NGX_ERROR || n < 1000 || n > 86400 * 1000) {
+        return "from 1s to 1d is expected";
+    }
+
+    *msec = n;
 
     return NGX_CONF_OK;
 }

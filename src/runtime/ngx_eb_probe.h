@@ -199,11 +199,11 @@ const char *ngx_eb_probe_phase(ngx_eb_probe_phase_e phase);
 const char *ngx_eb_probe_class(ngx_eb_probe_class_e error);
 
 /*
- * The result as a JSON object: {"ok":…,"phase":…,"error":…,"message":…,
- * "status":…,"latency_ms":{"dns":…,"tcp":…,"tls":…,"http":…,"total":…},
- * "addresses":[…],"address":…,"tls":{"version":…,"cipher":…,"alpn":…,
- * "subject":…,"issuer":…,"names":…,"not_before":…,"not_after":…,
- * "days_left":…}}; what is not known is left out.  At most
+ * The result as a JSON object: {"ok":..,"phase":..,"error":..,"message":..,
+ * "status":..,"latency_ms":{"dns":..,"tcp":..,"tls":..,"http":..,"total":..},
+ * "addresses":[..],"address":..,"tls":{"version":..,"cipher":..,"alpn":..,
+ * "subject":..,"issuer":..,"names":..,"not_before":..,"not_after":..,
+ * "days_left":..}}; what is not known is left out.  At most
  * NGX_EB_PROBE_JSON bytes.
  */
 #define NGX_EB_PROBE_JSON  8192
