@@ -18,16 +18,14 @@ use MIME::Base64 qw/ encode_base64 /;
 use lib "$FindBin::Bin/lib";
 
 use Test::EventBridge;
+use Test::EventBridge::SDK qw/ npm_modules /;
 
 ###############################################################################
 
 my $t = Test::EventBridge->new(log_level => 'info', auth => 1);
 my $dir = $t->testdir();
-my $modules = $t->root() . '/build/npm/node_modules';
+my $modules = npm_modules($t, 'standardwebhooks');
 my $script = $t->root() . '/t/npm/standardwebhooks.js';
-
--d "$modules/standardwebhooks"
-    or die "no $modules/standardwebhooks: make deps-test\n";
 
 my %secret = map { $_ => 'whsec_' . encode_base64("$_-" . join('',
     map { chr(33 + rand 90) } 1 .. 28), '') } qw/ old new none /;

@@ -2,8 +2,8 @@ package Test::EventBridge::SDK;
 
 # Copyright (C) the ngx_http_eventbridge_module authors
 
-# What tests that run the AWS SDK need: the packages of t/npm, and an access
-# key with a secret of its own.
+# What tests need that run the packages of t/npm; of the AWS SDK, an access key
+# with a secret of its own, too.
 
 ###############################################################################
 
@@ -12,9 +12,24 @@ use strict;
 
 use Exporter qw/ import /;
 
-our @EXPORT_OK = qw/ aws_sdk /;
+use Test::More;
+
+our @EXPORT_OK = qw/ aws_sdk npm_modules /;
 
 ###############################################################################
+
+# The directory of the packages; without this one the test is skipped.
+
+sub npm_modules {
+    my ($t, $package) = @_;
+
+    my $modules = $t->root() . '/build/npm/node_modules';
+
+    plan(skip_all => "npm could not install $package")
+        if !-d "$modules/$package";
+
+    return $modules;
+}
 
 # The secret of the key AKIDEXAMPLE, which is the only one in the file "aws" of
 # the test's directory.
@@ -22,12 +37,7 @@ our @EXPORT_OK = qw/ aws_sdk /;
 sub aws_sdk {
     my ($t) = @_;
 
-    my $modules = $t->root() . '/build/npm/node_modules';
-
-    -d "$modules/\@aws-sdk/client-eventbridge"
-        or die "no AWS SDK in $modules: make deps-test\n";
-
-    $ENV{NODE_PATH} = $modules;
+    $ENV{NODE_PATH} = npm_modules($t, '@aws-sdk/client-eventbridge');
     $ENV{AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE} = 1;
 
     my @chars = ('a' .. 'z', 'A' .. 'Z', 0 .. 9, '/', '+');
