@@ -10,14 +10,13 @@
 use warnings;
 use strict;
 
-use POSIX ();
 use Test::More;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Test::EventBridge;
-use Test::EventBridge::Util qw/ now scaled /;
+use Test::EventBridge::Util qw/ cpu_time now scaled /;
 
 ###############################################################################
 
@@ -63,14 +62,14 @@ my $port = $t->port(0);
 
 ok(wait_for(sub { $m->hits() >= 4 * $destinations }, 30), 'they are probed');
 
-my ($prober) = sort { cpu($b) <=> cpu($a) } $t->worker_pids();
-my $before = { cpu => cpu($prober), fds => fds($prober), time => now(),
+my ($prober) = sort { cpu_time($b) <=> cpu_time($a) } $t->worker_pids();
+my $before = { cpu => cpu_time($prober), fds => fds($prober), time => now(),
     memory => $t->worker_memory($prober), hits => $m->hits() };
 
 ok(wait_for(sub { now() - $before->{time} >= $seconds }, $seconds + 5),
     "$seconds seconds");
 
-my $after = { cpu => cpu($prober), time => now(), hits => $m->hits() };
+my $after = { cpu => cpu_time($prober), time => now(), hits => $m->hits() };
 my $span = $after->{time} - $before->{time};
 
 # a probe may be under way
@@ -149,14 +148,6 @@ is(scalar @{get($port, '/health')->json()->{destinations}}, $destinations,
     'and listed');
 
 ###############################################################################
-
-# user and system seconds
-
-sub cpu {
-    my ($pid) = @_;
-    my @stat = split ' ', (read_file("/proc/$pid/stat") =~ /\) (.*)/s)[0];
-    return ($stat[11] + $stat[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
-}
 
 sub fds {
     my ($pid) = @_;

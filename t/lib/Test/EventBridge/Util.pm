@@ -11,11 +11,11 @@ use warnings;
 use strict;
 
 use Exporter qw/ import /;
-use POSIX qw/ uname /;
+use POSIX qw/ sysconf uname _SC_CLK_TCK /;
 use Time::HiRes qw/ clock_gettime CLOCK_MONOTONIC /;
 
 our @EXPORT_OK = qw/ now scaled pause wait_for read_file append_file
-    parse_metrics child_pids process_title prctl fork_each reap_all /;
+    parse_metrics child_pids cpu_time process_title prctl fork_each reap_all /;
 
 ###############################################################################
 
@@ -120,6 +120,14 @@ sub child_pids {
     @pids = sort { $a <=> $b } @pids;
 
     return @pids;
+}
+
+# user and system seconds of a process
+
+sub cpu_time {
+    my ($pid) = @_;
+    my @stat = split ' ', (read_file("/proc/$pid/stat") =~ /\) (.*)/s)[0];
+    return ($stat[11] + $stat[12]) / sysconf(_SC_CLK_TCK);
 }
 
 sub process_title {
