@@ -502,7 +502,7 @@ ok(wait_for(sub { post($port, '/v1/events', events(1, 'hang'))->status()
 my ($best, @healthy, @hung);
 my $errors = 0;
 
-for my $round (1 .. ($ENV{EB_FULL} ? 9 : 5)) {
+for my $round (1 .. 15) {
     push @healthy, latency();
 
     $h->set('/to/hang', hang => 1);

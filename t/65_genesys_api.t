@@ -433,7 +433,7 @@ sub http {
     my $locations = '';
 
     for my $name ($orgs =~ /eventbridge_genesys (\w+)/g) {
-        my $to = $name eq 'org' ? 'https://localhost:' . $t->port(1)
+        my $to = $name eq 'org' ? 'https://127.0.0.1:' . $t->port(1)
             : "http://127.0.0.1:$plain";
 
         $locations .= <<"EOF";
