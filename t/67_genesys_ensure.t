@@ -171,7 +171,7 @@ $g->put(subscriptions => { id => $id, retentionPeriodDays => 7 });
 ok(wait_for(sub { $g->object(subscriptions => $id)->{retentionPeriodDays}
     == 30 }, 15), 'drift: it is changed back');
 declared('drift');
-like($t->log(), qr/was different \(\S+\) and was changed back/,
+ok($t->wait_log(qr/was different \(\S+\) and was changed back/),
     'drift: and that is said');
 
 # somebody deletes it
