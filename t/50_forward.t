@@ -23,7 +23,7 @@ my @good = (200, 201, 202, 203, 204, 205);
 my @bad = (206, 207, 300, 301, 302, 304, 307, 400, 401, 403, 404, 408, 410,
     413, 415, 422, 429, 500, 502, 503, 504);
 
-my $t = Test::EventBridge->new()->plan(@good * 2 + @bad * 2 + 51);
+my $t = Test::EventBridge->new()->plan(@good * 2 + @bad * 2 + 52);
 my $m = $t->mock(1);
 
 $t->write_file('secret.txt', "internal file\n");
@@ -211,6 +211,7 @@ is(post($port, '/page', $body)->json()->{forwarded}, 1, 'delivered later');
 # kinds of destination locations
 
 is(post($port, '/named', event())->json()->{forwarded}, 1, 'named location');
+is($m->hits('/m'), 1, 'its URI is one');
 is(post($port, '/prefix', event())->json()->{forwarded}, 1, 'prefix');
 is($m->hits('/any/x'), 1, 'its URI');
 is(post($port, '/here', event())->json()->{forwarded}, 1, 'return 204');

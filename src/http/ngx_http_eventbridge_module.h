@@ -139,6 +139,7 @@ typedef struct ngx_http_eventbridge_health_s  ngx_http_eventbridge_health_t;
 
 typedef struct {
     ngx_str_t                 uri;
+    ngx_str_t                 path;         /* of its requests */
     ngx_http_core_loc_conf_t *clcf;
     ngx_int_t                 bit;          /* in the checkpoint, -1: none */
     ngx_uint_t                index;        /* among all destinations */

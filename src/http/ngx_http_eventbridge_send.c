@@ -74,7 +74,7 @@ ngx_http_eventbridge_send(ngx_http_eventbridge_send_t *send)
     send->sub.end = ngx_http_eventbridge_send_end;
 
     rc = ngx_http_eventbridge_subrequest(carrier, &send->sub,
-                                         &send->destination->uri, &sr);
+                                         &send->destination->path, &sr);
     if (rc == NGX_ERROR) {
         return NGX_ERROR;
     }

@@ -682,8 +682,21 @@ ngx_http_eventbridge_setup_destination(ngx_conf_t *cf,
     }
 
     d[i].uri = *uri;
+    d[i].path = *uri;
     d[i].clcf = clcf;
     d[i].bit = -1;
+
+    if (clcf->named) {
+
+        /* "@name" in a request line is none that a server takes */
+
+        d[i].path.data = ngx_pstrdup(cf->pool, uri);
+        if (d[i].path.data == NULL) {
+            return NGX_ERROR;
+        }
+
+        d[i].path.data[0] = '/';
+    }
 
     ngx_http_eventbridge_harden(cf, clcf);
 
