@@ -88,6 +88,8 @@ for my $name (qw/ api_url login_url /) {
 bad('org', "$_ a;", 'a', qr/a path is expected/)
     for qw/ subscriptions_path subscription_path subscription_config_path
         retention_path filters_path /;
+bad('org', "trusted_certificate $dir/none;", "$dir/none",
+    qr/there is no such file/);
 bad('org', "credentials $_;", $_, qr/"basic" or "body"/)
     for qw/ Basic header none /;
 bad('org', "api $_;", $_, qr/"reference" or "integrations"/)
@@ -204,7 +206,8 @@ for my $case ([ 'callback=a/b', qr/the name of an "eventbridge_webhook"/ ],
     (map { [ "path=$_", qr/has to be encoded/ ] } '/#', "/\x{7f}"),
     (map { [ "expect=$_", qr/statuses as/ ] } '', 'x', '99', '600', '200-',
     '-200', '300-200', '200,', ',200', join(',', 100 .. 116)),
-    [ 'trusted_certificate=', qr/a file is expected/ ])
+    [ 'trusted_certificate=', qr/a file is expected/ ],
+    [ "trusted_certificate=$dir/none", qr/there is no such file/ ])
 {
     bad('empty', "eventbridge_genesys_endpoints org $case->[0];", $case->[0],
         $case->[1]);

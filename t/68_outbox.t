@@ -22,7 +22,7 @@ use MIME::Base64 qw/ decode_base64 encode_base64 /;
 use Test::EventBridge;
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'debug')->plan(78);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'debug')->plan(79);
 
 my $g = $t->genesys(1, tls => 0);
 my $hook = $t->mock(2);
@@ -313,6 +313,8 @@ for my $case (
     [ 'from 1s', "$outbox eventbridge_webhook a https://a/ max_age=0;" ],
     [ 'from 1ms', "$outbox eventbridge_webhook a https://a/ timeout=x;" ],
     [ 'invalid value', "$outbox eventbridge_webhook a https://a/ other=1;" ],
+    [ 'there is no such file', "$outbox eventbridge_webhook a https://a/ "
+        . 'trusted_certificate=/none;' ],
     [ 'no base64', "$outbox eventbridge_webhook a https://a/ "
         . 'secret_file=%%TESTDIR%%/bad;' ],
     [ 'unknown webhook "b"', "$outbox eventbridge_webhook a https://a/; "

@@ -70,6 +70,8 @@ bad(block => "events_path $_;", qr/ in "events_path" .* a path is expected/)
     for 'a', 'https://a/b', '/' . 'x' x 1024;
 bad(block => "aws_credentials_file $_;", qr/a file is expected/)
     for '""', '/a/';
+bad(block => "trusted_certificate /none;",
+    qr/"\/none" in "trusted_certificate" .* there is no such file/);
 bad(block => "bus_format $_;", qr/"$_" .*"generic" or "aws" is expected/)
     for qw/ Generic json /;
 bad(block => "adopt $_;", qr/"$_" .*"on" or "off"/) for qw/ yes 1 /;

@@ -205,13 +205,7 @@ ngx_http_eventbridge_endpoints_parameter(ngx_conf_t *cf,
 
     if (ngx_http_eventbridge_takes(parameter, "trusted_certificate=", &s)) {
 
-        if (s.len == 0) {
-            return ngx_http_eventbridge_refuse(cf, parameter,
-                                               "a file is expected");
-        }
-
-        rv = (ngx_conf_full_name(cf->cycle, &s, 1) == NGX_OK) ? NGX_CONF_OK
-                                                        : NGX_CONF_ERROR;
+        rv = ngx_http_eventbridge_parameter_certificate(cf, parameter, &s);
         conf->trusted_certificate = s;
 
         return rv;

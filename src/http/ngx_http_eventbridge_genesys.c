@@ -327,6 +327,7 @@ ngx_http_eventbridge_org_loopback(ngx_str_t *url)
 static char *
 ngx_http_eventbridge_org_file(ngx_conf_t *cf, void *conf, void *field)
 {
+    ngx_http_eventbridge_org_t *org = conf;
     ngx_str_t *file = field;
 
     char  *rv;
@@ -341,7 +342,10 @@ ngx_http_eventbridge_org_file(ngx_conf_t *cf, void *conf, void *field)
         return NGX_CONF_ERROR;
     }
 
-    return NGX_CONF_OK;
+    /* the secret is read when all is known */
+
+    return (file == &org->trusted_certificate)
+           ? ngx_http_eventbridge_unreadable(file) : NGX_CONF_OK;
 }
 
 

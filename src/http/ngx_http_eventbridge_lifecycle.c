@@ -283,8 +283,14 @@ ngx_http_eventbridge_lifecycle_file(ngx_conf_t *cf, void *conf,
 
     /* the state is data, the others belong to the configuration */
 
-    return (ngx_conf_full_name(cf->cycle, file, file != &lifecycle->path)
-            == NGX_OK) ? NGX_CONF_OK : NGX_CONF_ERROR;
+    if (ngx_conf_full_name(cf->cycle, file, file != &lifecycle->path)
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return (file == &lifecycle->trusted_certificate)
+           ? ngx_http_eventbridge_unreadable(file) : NGX_CONF_OK;
 }
 
 

@@ -300,7 +300,7 @@ ngx_http_eventbridge_webhook_parameter(ngx_conf_t *cf, ngx_eb_webhook_t *w,
 
     if (ngx_http_eventbridge_takes(parameter, "trusted_certificate=", &s)) {
 
-        rv = ngx_http_eventbridge_parameter_file(cf, parameter, &s);
+        rv = ngx_http_eventbridge_parameter_certificate(cf, parameter, &s);
         w->trusted_certificate = s;
 
         return rv;
@@ -377,6 +377,39 @@ ngx_http_eventbridge_parameter_file(ngx_conf_t *cf, ngx_str_t *parameter,
 
     return (ngx_conf_full_name(cf->cycle, file, 1) == NGX_OK) ? NGX_CONF_OK
                                                         : NGX_CONF_ERROR;
+}
+
+
+char *
+ngx_http_eventbridge_parameter_certificate(ngx_conf_t *cf,
+    ngx_str_t *parameter, ngx_str_t *file)
+{
+    char  *rv;
+
+    rv = ngx_http_eventbridge_parameter_file(cf, parameter, file);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    rv = ngx_http_eventbridge_unreadable(file);
+
+    return rv ? ngx_http_eventbridge_refuse(cf, parameter, rv) : NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_eventbridge_unreadable(ngx_str_t *file)
+{
+    /* "nginx -s" reads the configuration, too, and has to stop nginx yet */
+
+    if (ngx_process == NGX_PROCESS_SIGNALLER
+        || access((char *) file->data, R_OK) == 0)
+    {
+        return NULL;
+    }
+
+    return (ngx_errno == NGX_ENOENT) ? "there is no such file"
+                                     : "it cannot be read";
 }
 
 

@@ -39,6 +39,13 @@ char *ngx_http_eventbridge_outbox_callback(ngx_conf_t *cf,
 char *ngx_http_eventbridge_parameter_file(ngx_conf_t *cf,
     ngx_str_t *parameter, ngx_str_t *file);
 
+/* the same, of one that is read by workers only: it has to be there already */
+char *ngx_http_eventbridge_parameter_certificate(ngx_conf_t *cf,
+    ngx_str_t *parameter, ngx_str_t *file);
+
+/* why the file cannot be read, NULL: it can; file ends with a zero */
+char *ngx_http_eventbridge_unreadable(ngx_str_t *file);
+
 /* postconfiguration */
 ngx_int_t ngx_http_eventbridge_outbox_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf);

@@ -261,15 +261,7 @@ ngx_http_eventbridge_probe_parameter(ngx_conf_t *cf,
 
     if (ngx_http_eventbridge_takes(parameter, "trusted_certificate=", &s)) {
 
-        rv = ngx_http_eventbridge_parameter_file(cf, parameter, &s);
-
-        if (rv == NGX_CONF_OK && access((char *) s.data, R_OK) == -1) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                               "cannot read \"%V\" of \"eventbridge_probe "
-                               "%V\"", &s, &health->destination);
-            return NGX_CONF_ERROR;
-        }
-
+        rv = ngx_http_eventbridge_parameter_certificate(cf, parameter, &s);
         health->trusted_certificate = s;
 
         return rv;
