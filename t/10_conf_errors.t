@@ -473,6 +473,17 @@ bad('location', "eventbridge_rate $_->[0];\n}\nlocation = /more {\n"
     [ '10r/s zone=a', '10r/s burst=11 zone=a' ];
 
 bad('location', "eventbridge_dead_letter '';", '', qr/a file or "off"/);
+bad('location', "eventbridge_dead_letter $_->[0];", $_->[0], $_->[1]) for
+    [ "$dir/none/dead", qr/No such file or directory/ ],
+    [ "$dir/dir", qr/check for a regular file/ ],
+    [ "$dir/foreign/dead", qr/Not a directory/ ];
+bad('http', "eventbridge_outbox path=$dir/none/outbox;", "$dir/none/outbox",
+    qr/No such file or directory/);
+bad('http', "eventbridge_webhook a https://a/;", 'eventbridge_webhook a',
+    qr/needs an "eventbridge_outbox/, 'eventbridge_outbox path=FILE');
+bad('http', "eventbridge_lifecycle a {\nstate $dir/none/journal;\n} ##",
+    "$dir/none/journal", qr/No such file or directory/,
+    'eventbridge_lifecycle');
 bad('location', "eventbridge_permanent $_->[0];", $_->[1]) for
     map { [ $_, $_ eq "''" ? '' : $_ ] } qw/ 200 299 600 -400 4xx off
     18446744073709551616 /, "''";

@@ -479,7 +479,8 @@ ngx_http_eventbridge_dead_letter(ngx_conf_t *cf, ngx_command_t *cmd,
 
     emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
 
-    elcf->dead_letter = ngx_eb_log_add(cf, &emcf->logs, &value[1],
+    elcf->dead_letter = ngx_eb_log_add(cf, &emcf->logs,
+                                       "eventbridge_dead_letter", &value[1],
                                        NGX_HTTP_EVENTBRIDGE_DEAD_QUEUE);
 
     return elcf->dead_letter ? NGX_CONF_OK : NGX_CONF_ERROR;

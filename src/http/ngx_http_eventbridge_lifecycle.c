@@ -640,7 +640,8 @@ ngx_http_eventbridge_lifecycle_complete(ngx_conf_t *cf,
     lifecycle->bus_conf.bus_name = lifecycle->bus_name;
     lifecycle->bus_conf.aws = (lifecycle->bus_format == 1);
 
-    lifecycle->log = ngx_eb_log_add(cf, &lifecycle->logs, &lifecycle->path,
+    lifecycle->log = ngx_eb_log_add(cf, &lifecycle->logs,
+                                    "eventbridge_lifecycle", &lifecycle->path,
                                     NGX_HTTP_EVENTBRIDGE_LIFECYCLE_QUEUE);
 
     dead.len = lifecycle->path.len + sizeof(".dead") - 1;
@@ -651,7 +652,8 @@ ngx_http_eventbridge_lifecycle_complete(ngx_conf_t *cf,
 
     (void) ngx_sprintf(dead.data, "%V.dead%Z", &lifecycle->path);
 
-    lifecycle->dead = ngx_eb_log_add(cf, &lifecycle->logs, &dead,
+    lifecycle->dead = ngx_eb_log_add(cf, &lifecycle->logs,
+                                     "eventbridge_lifecycle", &dead,
                                      NGX_HTTP_EVENTBRIDGE_LIFECYCLE_QUEUE);
 
     if (lifecycle->log == NULL || lifecycle->dead == NULL) {

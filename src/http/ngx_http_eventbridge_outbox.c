@@ -139,7 +139,8 @@ ngx_http_eventbridge_outbox(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                            "a file is expected");
     }
 
-    outbox->outbox.log = ngx_eb_log_add(cf, &outbox->logs, &path,
+    outbox->outbox.log = ngx_eb_log_add(cf, &outbox->logs,
+                                        "eventbridge_outbox", &path,
                                         NGX_HTTP_EVENTBRIDGE_OUTBOX_QUEUE);
 
     return outbox->outbox.log ? NGX_CONF_OK : NGX_CONF_ERROR;
@@ -191,6 +192,11 @@ ngx_http_eventbridge_webhook(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     *slot = w;
+
+    if (outbox->file == NULL) {
+        outbox->file = cf->conf_file->file.name.data;
+        outbox->line = cf->conf_file->line;
+    }
 
     w->name = value[1];
     w->parallel = NGX_EB_OUTBOX_EACH;
@@ -529,7 +535,8 @@ ngx_http_eventbridge_outbox_setup(ngx_conf_t *cf,
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "\"eventbridge_webhook %V\" needs an "
                       "\"eventbridge_outbox path=FILE\", where callbacks wait "
-                      "for it", &webhooks[0]->name);
+                      "for it, in %s:%ui", &webhooks[0]->name,
+                      emcf->outbox->file, emcf->outbox->line);
         return NGX_ERROR;
     }
 

@@ -23,6 +23,8 @@ struct ngx_http_eventbridge_outbox_s {
     ngx_eb_outbox_t           outbox;
     ngx_array_t               logs;         /* ngx_eb_log_t *: its own */
     ngx_array_t               callbacks;    /* who names a webhook */
+    u_char                   *file;         /* of the first webhook */
+    ngx_uint_t                line;
 };
 
 

@@ -244,7 +244,8 @@ ngx_http_eventbridge_setup_file(ngx_conf_t *cf, ngx_array_t *files,
     if (ngx_http_eventbridge_setup_known(files, path)) {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "eventbridge: file \"%V\" is to be two of a checkpoint, "
-                      "a dead letter, and the metrics", path);
+                      "a dead letter, the outbox, a lifecycle, and the "
+                      "metrics", path);
         return NGX_ERROR;
     }
 

@@ -31,6 +31,9 @@
 
 struct ngx_eb_log_s {
     ngx_str_t                 path;
+    const char               *directive;    /* the first one that has it, */
+    u_char                   *conf;         /*   and where it stands */
+    ngx_uint_t                line;
     size_t                    max_queue;
     uid_t                     user;
     gid_t                     group;
@@ -143,8 +146,8 @@ static void ngx_eb_log_compact_done(void *data);
 
 
 ngx_eb_log_t *
-ngx_eb_log_add(ngx_conf_t *cf, ngx_array_t *logs, ngx_str_t *path,
-    size_t queue)
+ngx_eb_log_add(ngx_conf_t *cf, ngx_array_t *logs, const char *directive,
+    ngx_str_t *path, size_t queue)
 {
     ngx_str_t             full;
     ngx_uint_t            i;
@@ -182,6 +185,9 @@ ngx_eb_log_add(ngx_conf_t *cf, ngx_array_t *logs, ngx_str_t *path,
     }
 
     log->path = full;
+    log->directive = directive;
+    log->conf = cf->conf_file->file.name.data;
+    log->line = cf->conf_file->line;
     log->max_queue = queue;
     log->fd = NGX_INVALID_FILE;
 
@@ -247,8 +253,9 @@ ngx_eb_log_test(ngx_eb_log_t *log, ngx_log_t *errlog)
 
     if (err) {
         ngx_log_error(NGX_LOG_EMERG, errlog, err,
-                      "eventbridge: %s of \"%V\" failed", file.failed,
-                      &log->path);
+                      "\"%s\" cannot use \"%V\" in %s:%ui: %s failed",
+                      log->directive, &log->path, log->conf, log->line,
+                      file.failed);
         return NGX_ERROR;
     }
 

@@ -47,11 +47,12 @@ typedef struct {
 
 /*
  * Configuration: the log of this path, one for each path.  logs: of
- * ngx_eb_log_t *.  queue: bytes of records that wait for the disk in one
- * worker; the largest wins.  NULL: reported.
+ * ngx_eb_log_t *.  directive: that has it, for messages.  queue: bytes of
+ * records that wait for the disk in one worker; the largest wins.  NULL:
+ * reported.
  */
 ngx_eb_log_t *ngx_eb_log_add(ngx_conf_t *cf, ngx_array_t *logs,
-    ngx_str_t *path, size_t queue);
+    const char *directive, ngx_str_t *path, size_t queue);
 
 /*
  * At the end of the configuration: could the file be opened?  Creates and
