@@ -77,6 +77,15 @@ my @warn = (
         $in =~ s/eventbridge_route .*\n//r =~ s/ingest;\K/ ##/r . $to,
         qr/of location "\/in" drops every event: .* "eventbridge_route"/ ],
 
+    [ 'rule 1: two servers without a name, one scope',
+        twice('', '') =~ s/.*\Kingest;/ingest; ##/sr,
+        qr/"\/in" of server "" has .*:\d+: what one has delivered is a dupl/ ],
+
+    [ 'one dead letter for two locations of one name',
+        twice("eventbridge_dead_letter $dir/dead;\n", 'scope=$server_port')
+            =~ s/.*\Kingest;/ingest; ##/sr,
+        qr/ has the names of .* replayed by the other; give them "server_n/ ],
+
     [ 'rule 8: rates whose events do not fit in the zone',
         $rated =~ s/RATE/1r\/s/r,
         qr/zone "w" .* 32768 events, .* 187200 of .* 93600 seconds: .* 6m / ],
@@ -112,6 +121,10 @@ my @quiet = (
     [ 'a rate, shared, whose events just fit', 'server', $rated
         =~ s/RATE/21r\/m zone=w/r ],
     [ 'rates whose events just fit', 'server', $rated =~ s/RATE/10r\/m/r ],
+    [ 'two servers of one name, scopes of their own', 'server',
+        twice('', 'scope=$server_port') ],
+    [ 'two servers with names', 'server',
+        twice('', '') =~ s/(.*)server \{/$1server {\nserver_name x;/sr ],
     [ 'rates without a checkpoint', 'server', $rated
         =~ s/RATE/1000r\/s;\neventbridge_checkpoint off/r
         =~ s/eventbridge_checkpoint w;//r ],
@@ -311,6 +324,18 @@ $t->stop();
 is(files(), 'a.ckpt,b.ckpt,stats', 'nginx -s quit, files');
 
 ###############################################################################
+
+# two servers without a name, each with one ingest location of one name
+
+sub twice {
+    my ($more, $scope) = @_;
+    my $server = "listen 127.0.0.1:%%PORT_1%%;\neventbridge_checkpoint w "
+        . "$scope;\n$more$in$to";
+
+    return "}\neventbridge_checkpoint_zone zone=w:1m path=$dir/state/w.ckpt;\n"
+        . "server {\n$server}\nserver {\n"
+        . $server =~ s/PORT_1/PORT_2/r;
+}
 
 sub files {
     return join ',', map { s/.*\///r } sort glob "$dir/state/*";

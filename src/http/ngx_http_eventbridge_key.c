@@ -92,6 +92,66 @@ ngx_http_eventbridge_key_path(ngx_conf_t *cf,
 }
 
 
+/*
+ * Servers of one name, or without one, may have locations of one name.  To the
+ * checkpoint they are one door then: what one has delivered, the other does
+ * not deliver.  And what one has in the dead letter may be replayed by the
+ * other.
+ */
+
+void
+ngx_http_eventbridge_key_warn(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf)
+{
+    ngx_uint_t                        i, j;
+    const char                       *why;
+    ngx_http_eventbridge_place_t     *places;
+    ngx_http_eventbridge_ingest_t    *one, *two;
+    ngx_http_eventbridge_loc_conf_t  *a, *b;
+
+    places = emcf->places.elts;
+
+    for (i = 1; i < emcf->places.nelts; i++) {
+        b = places[i].conf;
+        two = b->ingest;
+
+        for (j = 0; j < i; j++) {
+            a = places[j].conf;
+            one = a->ingest;
+
+            if (!ngx_http_eventbridge_same(&one->name, &two->name)
+                || !ngx_http_eventbridge_same(&one->server, &two->server))
+            {
+                continue;
+            }
+
+            if (a->zone && a->zone == b->zone
+                && a->scope == NULL && b->scope == NULL)
+            {
+                why = "what one has delivered is a duplicate for the other; "
+                      "give them \"scope=\" of \"eventbridge_checkpoint\", or "
+                      "\"server_name\"";
+
+            } else if (a->dead_letter && a->dead_letter == b->dead_letter) {
+                why = "dead letters of one may be replayed by the other; give "
+                      "them \"server_name\", or files of their own";
+
+            } else {
+                continue;
+            }
+
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "ingest location \"%V\" of server \"%V\" has the "
+                          "names of another one in %s:%ui: %s in %s:%ui",
+                          &two->name, &two->server, places[j].file,
+                          places[j].line, why, places[i].file,
+                          places[i].line);
+            break;
+        }
+    }
+}
+
+
 ngx_int_t
 ngx_http_eventbridge_key_scope(ngx_http_eventbridge_job_t *job)
 {

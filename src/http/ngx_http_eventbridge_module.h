@@ -951,6 +951,10 @@ ngx_int_t ngx_http_eventbridge_headers_pass(ngx_http_eventbridge_job_t *job,
 char *ngx_http_eventbridge_key_path(ngx_conf_t *cf,
     ngx_http_eventbridge_loc_conf_t *elcf, ngx_str_t *parameter);
 
+/* of locations that cannot be told apart; called when all are known */
+void ngx_http_eventbridge_key_warn(ngx_conf_t *cf,
+    ngx_http_eventbridge_main_conf_t *emcf);
+
 /* sets job->scope, of the client's request; NGX_OK, NGX_ERROR (no memory) */
 ngx_int_t ngx_http_eventbridge_key_scope(ngx_http_eventbridge_job_t *job);
 

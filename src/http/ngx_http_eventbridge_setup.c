@@ -128,6 +128,8 @@ ngx_http_eventbridge_setup(ngx_conf_t *cf)
         }
     }
 
+    ngx_http_eventbridge_key_warn(cf, emcf);
+
     if (ngx_http_eventbridge_setup_zones(cf, emcf) != NGX_OK
         || ngx_http_eventbridge_genesys_setup(cf, emcf) != NGX_OK
         || ngx_http_eventbridge_outbox_setup(cf, emcf) != NGX_OK
@@ -420,7 +422,7 @@ ngx_http_eventbridge_setup_place(ngx_conf_t *cf,
     ingest->ctx = place->cscf->ctx;
     ingest->conf = elcf;
 
-    /* the default scope: two locations never meet */
+    /* the default scope: two locations never meet, if their names differ */
 
     ingest->scope.len = place->cscf->server_name.len + 1 + ingest->name.len;
     ingest->scope.data = ngx_pnalloc(cf->pool, ingest->scope.len);
