@@ -41,7 +41,7 @@ delete $documented{$_} for grep {
     /^eventbridge_(?:probe_|destination_(?:up|downs_total)$)/ }
     keys %documented;
 
-$t->plan(2 * keys(%documented) + 260);
+$t->plan(2 * keys(%documented) + 263);
 
 my $m = $t->mock(1);
 my $dir = $t->testdir();
@@ -783,6 +783,15 @@ my @load;
 ok(wait_for(sub { (@load = $t->audit_lines('load.jsonl', \@fields)) == 1400
     }), 'four workers, audit');
 
+# the lines of a batch come at once, too fast for any disk
+
+is(post($port, '/load', '[' . join(',', map {
+    qq/{"id":"batch.$_","source":"s"}/ } 1 .. 10_000) . ']')
+    ->json()->{forwarded}, 10_000, 'the largest batch');
+ok(wait_for(sub { (@load = $t->audit_lines('load.jsonl', \@fields)) == 11_400
+    }), 'the largest batch, audit');
+is($t->metric('eventbridge_audit_dropped_total'), 0, 'no line is lost');
+
 my %pids = map { (split)[0] => 1 } split /\n/, read_file("$dir/load.log");
 cmp_ok(scalar keys %pids, '>', 1, 'several workers took part');
 
@@ -866,7 +875,7 @@ is(scalar(glob "$dir/z.ckpt.corrupt-*") ? 1 : 0, 1,
     'the damaged file is set aside');
 
 $s = $t->metrics();
-figure('requests_total', 200, %at, code => '2xx');
+figure('requests_total', 201, %at, code => '2xx');
 
 ###############################################################################
 

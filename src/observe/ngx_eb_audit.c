@@ -3,8 +3,8 @@
  * Copyright (C) the ngx_http_eventbridge_module authors
  *
  * The audit log.  A worker has two buffers: lines are added to one of them
- * while a thread writes the other.  When both are full, lines are lost and
- * counted.
+ * while a thread writes the other, and grows meanwhile.  When both are full,
+ * lines are lost and counted.
  */
 
 
@@ -31,6 +31,12 @@
 #define NGX_EB_AUDIT_LONG_TIGHT  80
 #define NGX_EB_AUDIT_SHORT_TIGHT 40
 
+/*
+ * A buffer grows to this while the thread is busy: all lines of a large batch
+ * come at once, and it has had no time for them, however fast the disk is.
+ */
+#define NGX_EB_AUDIT_MOST        (8 * 1024 * 1024)
+
 /* seconds between two messages about failing writes */
 #define NGX_EB_AUDIT_COMPLAIN    60
 
@@ -46,7 +52,8 @@ typedef enum {
 
 
 typedef struct {
-    u_char                   *start;
+    u_char                   *base;         /* of "size" bytes */
+    u_char                   *start;        /* another one: it has grown */
     u_char                   *pos;
     u_char                   *end;
     ngx_uint_t                lines;
@@ -111,6 +118,8 @@ static void ngx_eb_audit_thread(void *data, ngx_log_t *log);
 static void ngx_eb_audit_complete(ngx_event_t *ev);
 #endif
 static ngx_eb_audit_buf_t *ngx_eb_audit_room(ngx_eb_audit_t *audit);
+static ngx_int_t ngx_eb_audit_grow(ngx_eb_audit_t *audit,
+    ngx_eb_audit_buf_t *buf);
 static void ngx_eb_audit_added(ngx_eb_audit_t *audit, ngx_eb_audit_buf_t *buf,
     size_t len);
 static void ngx_eb_audit_write_buf(ngx_eb_audit_t *audit,
@@ -291,11 +300,12 @@ ngx_eb_audit_start(ngx_eb_audit_t *audit, ngx_cycle_t *cycle,
     for (i = 0; i < 2; i++) {
         buf = &audit->bufs[i];
 
-        buf->start = ngx_palloc(cycle->pool, audit->size);
-        if (buf->start == NULL) {
+        buf->base = ngx_palloc(cycle->pool, audit->size);
+        if (buf->base == NULL) {
             return NGX_ERROR;
         }
 
+        buf->start = buf->base;
         buf->pos = buf->start;
         buf->end = buf->start + audit->size;
         buf->split = buf->start;
@@ -411,13 +421,50 @@ ngx_eb_audit_room(ngx_eb_audit_t *audit)
 
         buf = &audit->bufs[audit->active];
 
-        if (buf->end - buf->pos < NGX_EB_AUDIT_LINE) {
+        if (buf->end - buf->pos < NGX_EB_AUDIT_LINE
+            && ngx_eb_audit_grow(audit, buf) != NGX_OK)
+        {
             ngx_eb_audit_count(audit, NGX_EB_STATS_N_AUDIT_DROPPED, 1);
             return NULL;
         }
     }
 
     return buf;
+}
+
+
+/* of lines that nobody is writing; until they are written */
+
+static ngx_int_t
+ngx_eb_audit_grow(ngx_eb_audit_t *audit, ngx_eb_audit_buf_t *buf)
+{
+    size_t   size;
+    u_char  *start;
+
+    size = 2 * (buf->end - buf->start);
+
+    if (size > NGX_EB_AUDIT_MOST) {
+        return NGX_DECLINED;
+    }
+
+    start = ngx_alloc(size, audit->log);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(start, buf->start, buf->pos - buf->start);
+
+    buf->pos = start + (buf->pos - buf->start);
+    buf->split = start + (buf->split - buf->start);
+    buf->end = start + size;
+
+    if (buf->start != buf->base) {
+        ngx_free(buf->start);
+    }
+
+    buf->start = start;
+
+    return NGX_OK;
 }
 
 
@@ -780,6 +827,12 @@ ngx_eb_audit_account(ngx_eb_audit_t *audit, ngx_eb_audit_buf_t *buf)
     if (buf->errors) {
         ngx_eb_audit_count(audit, NGX_EB_STATS_N_AUDIT_ERRORS, buf->errors);
         ngx_eb_audit_complain(audit, buf->err, "write()");
+    }
+
+    if (buf->start != buf->base) {
+        ngx_free(buf->start);
+        buf->start = buf->base;
+        buf->end = buf->base + audit->size;
     }
 
     buf->pos = buf->start;
