@@ -95,6 +95,9 @@ bad('org', "credentials $_;", $_, qr/"basic" or "body"/)
 bad('org', "api $_;", $_, qr/"reference" or "integrations"/)
     for qw/ real Reference /;
 bad('org', "retries $_;", $_, qr/from 0 to 20/) for qw/ -1 21 x 1.5 /;
+bad('org', "$_ /a/{i};" =~ s/(\/.*);/"$1";/r, '/a/{i}', qr/"\{id\}" or/)
+    for qw/ subscription_path subscription_config_path retention_path
+        filters_path endpoint_path /;
 bad('org', "breaker_failures $_;", $_, qr/from 0 to 1000000/)
     for qw/ -1 1000001 x 1.5 /;
 

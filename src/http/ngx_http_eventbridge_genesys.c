@@ -239,6 +239,16 @@ ngx_http_eventbridge_org_path(ngx_conf_t *cf, void *conf, void *field)
         return "a path is expected";
     }
 
+    /* of one thing: without its id, a DELETE would be that of another one */
+
+    if (ngx_strcmp(value[0].data, "subscriptions_path") != 0
+        && ngx_strcmp(value[0].data, "endpoints_path") != 0
+        && ngx_strstr(value[1].data, "{id}") == NULL
+        && ngx_strstr(value[1].data, "{integration}") == NULL)
+    {
+        return "\"{id}\" or \"{integration}\" is expected in it";
+    }
+
     return ngx_http_eventbridge_org_text(cf, conf, field);
 }
 
