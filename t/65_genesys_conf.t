@@ -163,6 +163,8 @@ bad('server', "eventbridge_genesys_pass $_;", undef,
 bad('server', "eventbridge_genesys_pass org $_;", $_ =~ tr/"//dr,
     qr/the URI of a location of this server/)
     for '_genesys/', '""', 'https://a/';
+bad($_, 'eventbridge_genesys_pass nobody /_genesys/;', 'nobody',
+    qr/unknown organisation/) for qw/ http server location /;
 bad('server', "eventbridge_genesys_pass org /_genesys/;", 'org',
     qr/given twice/);
 bad('location', 'eventbridge_genesys_pass org /nowhere/;', '/nowhere/',

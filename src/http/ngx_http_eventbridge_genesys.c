@@ -51,6 +51,8 @@ static ngx_int_t ngx_http_eventbridge_org_zone(ngx_conf_t *cf,
 static ngx_int_t ngx_http_eventbridge_org_zone_init(ngx_shm_zone_t *zone,
     void *data);
 static ngx_http_eventbridge_cost_t *ngx_http_eventbridge_cost(ngx_conf_t *cf);
+static ngx_int_t ngx_http_eventbridge_genesys_known(ngx_conf_t *cf,
+    ngx_array_t *passes);
 static ngx_int_t ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf,
     ngx_http_eventbridge_control_t *control);
@@ -766,11 +768,47 @@ ngx_http_eventbridge_genesys_pass(ngx_conf_t *cf, ngx_command_t *cmd,
 }
 
 
+/* of what eventbridge_genesys_pass names: all of http has been read by now */
+
+static ngx_int_t
+ngx_http_eventbridge_genesys_known(ngx_conf_t *cf, ngx_array_t *passes)
+{
+    ngx_uint_t                            i;
+    ngx_http_eventbridge_main_conf_t     *emcf;
+    ngx_http_eventbridge_genesys_pass_t  *pass;
+
+    emcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_eventbridge_module);
+
+    pass = passes ? passes->elts : NULL;
+
+    for (i = 0; pass && i < passes->nelts; i++) {
+
+        if (ngx_http_eventbridge_org_find(emcf, &pass[i].name) == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown organisation \"%V\" of "
+                          "\"eventbridge_genesys_pass\": add "
+                          "\"eventbridge_genesys %V { ... }\" in %s:%ui",
+                          &pass[i].name, &pass[i].name, pass[i].file,
+                          pass[i].line);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 ngx_http_eventbridge_genesys_merge(ngx_conf_t *cf,
     ngx_http_eventbridge_loc_conf_t *prev,
     ngx_http_eventbridge_loc_conf_t *conf)
 {
+    if (ngx_http_eventbridge_genesys_known(cf, prev->passes) != NGX_OK
+        || ngx_http_eventbridge_genesys_known(cf, conf->passes) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     /* as nginx does with headers: a level with some has no others */
 
     if (conf->passes == NULL) {
