@@ -23,7 +23,7 @@ use Test::EventBridge::Lifecycle qw/ plain steps stamp /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(60);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(61);
 
 my $api = Test::EventBridge::Lifecycle->add($t, 1);
 my $bus = Test::EventBridge::Lifecycle->add($t, 2);
@@ -280,6 +280,13 @@ is_deeply(figures()->{violations}, $flagged, 'nothing is flagged');
 is(again(qr/^[^g]/), 0, 'nothing was published twice');
 cmp_ok(again(qr/^g/), '<=', 800,
     'row 4.7: but what was on its way to the bus at the kill');
+
+# an organisation that has no such page, as none has today
+
+$api->fail(GET => 'api/v2/events', status => 404, times => 0);
+ok($t->wait_log(qr/could not poll, .* no events to poll: .*EventBridge/, 20),
+    'a path that is not known: the log names the alternative');
+$api->forgive();
 
 my @tokens = $api->token_requests();
 cmp_ok(scalar @tokens, '<=', 8, 'a token for each worker is enough');

@@ -77,6 +77,7 @@ static ngx_int_t ngx_http_eventbridge_poll_step(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply, ngx_eb_genesys_request_t *request);
 static void ngx_http_eventbridge_poll_answer(ngx_http_eventbridge_api_t *api,
     void *data, ngx_int_t rc);
+static const char *ngx_http_eventbridge_poll_why(ngx_eb_genesys_op_t *op);
 static ngx_int_t ngx_http_eventbridge_poll_parse(
     ngx_http_eventbridge_poll_t *poll);
 static void ngx_http_eventbridge_poll_event(ngx_http_eventbridge_poll_t *poll,
@@ -353,10 +354,8 @@ ngx_http_eventbridge_poll_answer(ngx_http_eventbridge_api_t *api, void *data,
         text.len = ngx_min(text.len, 256);
         after = op->answer.retry_after;
 
-        ngx_http_eventbridge_poll_failed(poll, op->answer.status
-                                               ? "the API refused: "
-                                               : "the API did not answer: ",
-                                         &text);
+        ngx_http_eventbridge_poll_failed(poll,
+                                    ngx_http_eventbridge_poll_why(op), &text);
 
         if (after && poll->timer.timer_set) {
             ngx_del_timer(&poll->timer);
@@ -386,6 +385,29 @@ ngx_http_eventbridge_poll_answer(ngx_http_eventbridge_api_t *api, void *data,
     poll->failures = 0;
 
     ngx_http_eventbridge_poll_capture(poll);
+}
+
+
+/* a live organisation does not know the path: what it has instead */
+
+static const char *
+ngx_http_eventbridge_poll_why(ngx_eb_genesys_op_t *op)
+{
+    switch (op->answer.status) {
+
+    case 0:
+        return "the API did not answer: ";
+
+    case NGX_HTTP_NOT_FOUND:
+        return "the API does not know the path. The public Genesys Cloud API "
+               "has no events to poll: what it has is delivery by Amazon "
+               "EventBridge, to a location with a route to this lifecycle, "
+               "and /api/v2/analytics/conversations/details/query and "
+               "/api/v2/audits/query: ";
+
+    default:
+        return "the API refused: ";
+    }
 }
 
 
