@@ -15,7 +15,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 
 use Test::EventBridge;
-use Test::EventBridge::Util qw/ now /;
+use Test::EventBridge::Util qw/ now http_date /;
 
 ###############################################################################
 
@@ -23,7 +23,7 @@ my @good = (200, 201, 202, 203, 204, 205);
 my @bad = (206, 207, 300, 301, 302, 304, 307, 400, 401, 403, 404, 408, 410,
     413, 415, 422, 429, 500, 502, 503, 504);
 
-my $t = Test::EventBridge->new()->plan(@good * 2 + @bad * 2 + 52);
+my $t = Test::EventBridge->new()->plan(@good * 2 + @bad * 2 + 54);
 my $m = $t->mock(1);
 
 $t->write_file('secret.txt', "internal file\n");
@@ -157,6 +157,16 @@ is(post($port, '/v1/events', event())->header('Retry-After'), 300,
 $m->queue('/to/m', { status => 503, headers => [ 'Retry-After' => -1 ] });
 like(post($port, '/v1/events', event())->header('Retry-After'), qr/^[1-5]$/,
     'and never less than none');
+
+$m->queue('/to/m', { status => 503,
+    headers => [ 'Retry-After' => http_date(time() + 60) ] });
+like(post($port, '/v1/events', event())->header('Retry-After'),
+    qr/^(?:59|60)$/, 'row 2.9: a date is understood');
+
+$m->queue('/to/m', { status => 503,
+    headers => [ 'Retry-After' => http_date(time() - 60) ] });
+like(post($port, '/v1/events', event())->header('Retry-After'), qr/^[1-5]$/,
+    'row 2.9: and one that is over');
 
 # misbehavior
 

@@ -19,10 +19,11 @@ use JSON::PP ();
 
 use Test::EventBridge;
 use Test::EventBridge::Lifecycle qw/ plain steps /;
+use Test::EventBridge::Util qw/ http_date /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(59);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(62);
 
 my $bus = Test::EventBridge::Lifecycle->add($t, 1);
 my $old = Test::EventBridge::Lifecycle->add($t, 2);
@@ -144,14 +145,20 @@ $bus->bus(calls => 0, entries => 0);
 
 # a bus that wants some rest
 
-$bus->queue('/bus', { status => 429, headers => [ 'Retry-After' => 2 ] });
-my $calls = $bus->requests('/bus');
-in(calls => plain('slow', undef, 'queued', $at));
-ok($bus->wait_taken(301, 10), 'row 4.12: 429 is tried again');
-@calls = ($bus->requests('/bus'))[$calls .. $calls + 1];
-cmp_ok($calls[1]->time() - $calls[0]->time(), '>=', 1.9,
-    'row 4.12: Retry-After counts');
-is($calls[0]->body(), $calls[1]->body(), 'the same body, the same id');
+for my $form (qw/ seconds date /) {
+    my $calls = $bus->requests('/bus');
+    my $after = $form eq 'date' ? http_date(time() + 2) : 2;
+
+    $bus->queue('/bus', { status => 429,
+        headers => [ 'Retry-After' => $after ] });
+    in(calls => plain("slow-$form", undef, 'queued', $at));
+    ok($bus->wait_taken($form eq 'date' ? 302 : 301, 10),
+        "row 4.12: 429 is tried again, $form");
+    @calls = ($bus->requests('/bus'))[$calls .. $calls + 1];
+    cmp_ok($calls[1]->time() - $calls[0]->time(), '>=',
+        $form eq 'date' ? 0.9 : 1.9, "row 4.12: Retry-After counts, $form");
+    is($calls[0]->body(), $calls[1]->body(), 'the same body, the same id');
+}
 
 for my $how ({ status => 500 }, { reset => 1 }, { close => 1 },
     { truncate => 1 }, { status => 200, body => '{"failedEntryCount":1}' })

@@ -11,6 +11,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_eb_time.h"
 #include "ngx_eb_genesys.h"
 #include "ngx_eb_genesys_retry.h"
 
@@ -21,8 +22,6 @@
 
 static ngx_msec_t ngx_eb_genesys_retry_after(ngx_eb_genesys_reply_t *reply,
     time_t now);
-static ngx_int_t ngx_eb_genesys_retry_header(ngx_str_t *header, time_t now,
-    ngx_msec_t *wait);
 static ngx_msec_t ngx_eb_genesys_retry_body(ngx_str_t *body);
 static ngx_msec_t ngx_eb_genesys_retry_seconds(uint64_t sec);
 static ngx_msec_t ngx_eb_genesys_retry_backoff(
@@ -161,69 +160,16 @@ ngx_eb_genesys_retry_later(ngx_eb_genesys_retry_policy_t *policy,
 static ngx_msec_t
 ngx_eb_genesys_retry_after(ngx_eb_genesys_reply_t *reply, time_t now)
 {
-    ngx_msec_t  wait;
+    time_t  sec;
 
-    if (ngx_eb_genesys_retry_header(&reply->retry_after, now, &wait)
-        == NGX_OK)
-    {
-        return wait;
+    sec = ngx_eb_time_retry_after(&reply->retry_after, now);
+
+    if (sec != (time_t) NGX_ERROR) {
+        return ngx_eb_genesys_retry_seconds(sec);
     }
 
     return (reply->status == 429) ? ngx_eb_genesys_retry_body(&reply->body)
                                   : 0;
-}
-
-
-/* seconds, or an HTTP-date; NGX_DECLINED: neither */
-
-static ngx_int_t
-ngx_eb_genesys_retry_header(ngx_str_t *header, time_t now, ngx_msec_t *wait)
-{
-    time_t     date;
-    u_char    *p, *last;
-    uint64_t   sec;
-
-    p = header->data;
-    last = p + header->len;
-
-    while (p < last && (*p == ' ' || *p == '\t')) {
-        p++;
-    }
-
-    while (p < last && (last[-1] == ' ' || last[-1] == '\t')) {
-        last--;
-    }
-
-    if (p == last) {
-        return NGX_DECLINED;
-    }
-
-    if (*p < '0' || *p > '9') {
-        date = ngx_parse_http_time(p, last - p);
-
-        if (date == (time_t) NGX_ERROR) {
-            return NGX_DECLINED;
-        }
-
-        *wait = (date > now) ? ngx_eb_genesys_retry_seconds(date - now) : 0;
-
-        return NGX_OK;
-    }
-
-    for (sec = 0; p < last; p++) {
-
-        if (*p < '0' || *p > '9') {
-            return NGX_DECLINED;
-        }
-
-        if (sec < NGX_EB_GENESYS_RETRY_LONG) {
-            sec = sec * 10 + (*p - '0');
-        }
-    }
-
-    *wait = ngx_eb_genesys_retry_seconds(sec);
-
-    return NGX_OK;
 }
 
 

@@ -581,7 +581,7 @@ ngx_http_eventbridge_bus_reply(void *data, ngx_eb_client_reply_t *reply)
 {
     ngx_http_eventbridge_bus_call_t *call = data;
 
-    ngx_int_t                               after;
+    time_t                                  after;
     ngx_str_t                               why;
     ngx_uint_t                              i, again, level;
     ngx_msec_t                              wait;
@@ -623,7 +623,7 @@ ngx_http_eventbridge_bus_reply(void *data, ngx_eb_client_reply_t *reply)
                       &k->lifecycle->name, call->n, reply->status, &why);
 
         wait = ngx_http_eventbridge_bus_backoff(k->failures++);
-        after = ngx_atoi(reply->retry_after.data, reply->retry_after.len);
+        after = ngx_eb_time_retry_after(&reply->retry_after, ngx_time());
 
         if (after > 0) {
             after = ngx_min(after, 180) * 1000;

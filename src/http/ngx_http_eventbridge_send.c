@@ -381,7 +381,7 @@ ngx_http_eventbridge_send_header(ngx_http_eventbridge_sub_t *sub,
 {
     ngx_http_eventbridge_send_t *send = (ngx_http_eventbridge_send_t *) sub;
 
-    ngx_int_t   n;
+    time_t      after;
     ngx_str_t  *value;
 
     if (send->settled) {
@@ -402,11 +402,9 @@ ngx_http_eventbridge_send_header(ngx_http_eventbridge_sub_t *sub,
 
         if (!send->delivered) {
 
-            /* seconds; a date, or nonsense, is 0 */
-
             value = ngx_http_eventbridge_sub_header(r, "Retry-After");
-            n = value ? ngx_atoi(value->data, value->len) : 0;
-            send->retry_after = (n == NGX_ERROR) ? 0 : (ngx_uint_t) n;
+            after = value ? ngx_eb_time_retry_after(value, ngx_time()) : 0;
+            send->retry_after = (after > 0) ? (ngx_uint_t) after : 0;
         }
     }
 

@@ -6,6 +6,7 @@
 
 #include "ngx_eb_outbox_line.h"
 #include "ngx_eb_out.h"
+#include "ngx_eb_time.h"
 #include "ngx_eb_webhook.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -264,20 +265,14 @@ ngx_msec_t
 ngx_eb_outbox_wait(ngx_uint_t attempts, ngx_str_t *retry_after, time_t now,
     ngx_uint_t random)
 {
-    time_t      t;
-    ngx_int_t   n;
+    time_t      after;
     ngx_msec_t  bound;
 
-    n = ngx_atoi(retry_after->data, retry_after->len);
+    after = ngx_eb_time_retry_after(retry_after, now);
 
-    if (n == NGX_ERROR && retry_after->len) {
-        t = ngx_parse_http_time(retry_after->data, retry_after->len);
-        n = (t == (time_t) NGX_ERROR || t <= now) ? 0 : (ngx_int_t) (t - now);
-    }
-
-    if (n > 0) {
-        n = ngx_min(n, NGX_EB_OUTBOX_LONG / 1000);
-        return (ngx_msec_t) n * 1000 + random % 1000;
+    if (after > 0) {
+        after = ngx_min(after, NGX_EB_OUTBOX_LONG / 1000);
+        return (ngx_msec_t) after * 1000 + random % 1000;
     }
 
     bound = NGX_EB_OUTBOX_CAP;

@@ -283,3 +283,49 @@ ngx_eb_time_days(ngx_int_t year, ngx_int_t month, ngx_int_t day)
     return (int64_t) year * 365 + year / 4 - year / 100 + year / 400
            + (153 * (month - 3) + 2) / 5 + day - 719469 - 146097;
 }
+
+
+time_t
+ngx_eb_time_retry_after(ngx_str_t *value, time_t now)
+{
+    u_char  *p, *last;
+    time_t   sec;
+
+    p = value->data;
+    last = p + value->len;
+
+    while (p < last && (*p == ' ' || *p == '\t')) {
+        p++;
+    }
+
+    while (p < last && (last[-1] == ' ' || last[-1] == '\t')) {
+        last--;
+    }
+
+    if (p == last) {
+        return (time_t) NGX_ERROR;
+    }
+
+    if (*p < '0' || *p > '9') {
+        sec = ngx_parse_http_time(p, last - p);
+
+        if (sec == (time_t) NGX_ERROR) {
+            return (time_t) NGX_ERROR;
+        }
+
+        return (sec > now) ? ngx_min(sec - now, NGX_EB_TIME_LONG) : 0;
+    }
+
+    for (sec = 0; p < last; p++) {
+
+        if (*p < '0' || *p > '9') {
+            return (time_t) NGX_ERROR;
+        }
+
+        if (sec < NGX_EB_TIME_LONG) {
+            sec = sec * 10 + (*p - '0');
+        }
+    }
+
+    return ngx_min(sec, NGX_EB_TIME_LONG);
+}

@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_http_eventbridge_module authors
  *
- * Event time stamps (RFC 3339, epoch seconds or milliseconds).
+ * Event time stamps (RFC 3339, epoch seconds or milliseconds), and the time
+ * after which a sender may come back.
  */
 
 
@@ -16,6 +17,9 @@
 
 #define NGX_EB_TIME_UNKNOWN  ((int64_t) -1)
 
+/* seconds: 68 years */
+#define NGX_EB_TIME_LONG     2147483647
+
 /*
  * The time that the bytes of a JSON number or string name, in milliseconds
  * since the epoch: RFC 3339 (any offset, any number of decimals, "T" or a
@@ -24,6 +28,13 @@
  * or after the year 9999.
  */
 int64_t ngx_eb_time_parse(u_char *data, size_t len);
+
+/*
+ * What the value of a header Retry-After asks for (RFC 9110, 10.2.3): seconds
+ * from now on, of which a number or an HTTP-date tells; 0 for one that is
+ * over, and NGX_EB_TIME_LONG at most.  NGX_ERROR: it is neither, or empty.
+ */
+time_t ngx_eb_time_retry_after(ngx_str_t *value, time_t now);
 
 
 #endif /* _NGX_EB_TIME_H_INCLUDED_ */

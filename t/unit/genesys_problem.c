@@ -10,6 +10,7 @@
 /* sources: src/genesys/ngx_eb_genesys_patch.c src/genesys/ngx_eb_genesys_duration.c */
 /* sources: src/genesys/ngx_eb_genesys_retry.c src/wire/ngx_eb_json_edit.c */
 /* sources: src/wire/ngx_eb_json.cc src/wire/ngx_eb_json_string.c src/wire/ngx_eb_out.c */
+/* sources: src/wire/ngx_eb_time.c */
 /* libs: -lsimdjson */
 
 

@@ -6,7 +6,7 @@
  * clock is a number.
  */
 
-/* sources: src/genesys/ngx_eb_genesys_retry.c */
+/* sources: src/genesys/ngx_eb_genesys_retry.c src/wire/ngx_eb_time.c */
 
 
 #include <ngx_config.h>

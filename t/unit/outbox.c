@@ -6,7 +6,7 @@
  */
 
 /* sources: src/runtime/ngx_eb_outbox_line.c src/wire/ngx_eb_out.c */
-/* sources: src/wire/ngx_eb_webhook.c */
+/* sources: src/wire/ngx_eb_webhook.c src/wire/ngx_eb_time.c */
 /* libs: -lcrypto */
 
 

@@ -29,6 +29,7 @@ static void table(void);
 static void days(void);
 static void prefixes(void);
 static void bytes(void);
+static void retry_after(void);
 
 
 static const stamp_t  stamps[] = {
@@ -281,6 +282,58 @@ bytes(void)
 }
 
 
+/* row 2.9: in seconds and as a date, and never so much that it overflows */
+
+static void
+retry_after(void)
+{
+    ngx_str_t   value;
+    ngx_uint_t  i;
+
+    /* Sun, 06 Nov 1994 08:49:37 GMT */
+    static const time_t  now = 784111777;
+
+    static const struct {
+        const char  *text;
+        time_t       seconds;
+    } values[] = {
+        { "0", 0 },
+        { "007", 7 },
+        { " 120\t", 120 },
+        { "2147483646", 2147483646 },
+        { "2147483647", NGX_EB_TIME_LONG },
+        { "2147483648", NGX_EB_TIME_LONG },
+        { "99999999999999999999999999", NGX_EB_TIME_LONG },
+        { "Sun, 06 Nov 1994 08:49:37 GMT", 0 },
+        { "Sun, 06 Nov 1994 08:49:36 GMT", 0 },
+        { "Sun, 06 Nov 1994 08:49:38 GMT", 1 },
+        { "Sunday, 06-Nov-94 08:50:37 GMT", 60 },
+        { "Sun Nov  6 09:49:37 1994", 3600 },
+        { "Fri, 31 Dec 9999 23:59:59 GMT", NGX_EB_TIME_LONG },
+        { "", NGX_ERROR },
+        { " ", NGX_ERROR },
+        { "-1", NGX_ERROR },
+        { "+1", NGX_ERROR },
+        { "1.5", NGX_ERROR },
+        { "1 s", NGX_ERROR },
+        { "soon", NGX_ERROR }
+    };
+
+    for (i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        value.data = (u_char *) values[i].text;
+        value.len = strlen(values[i].text);
+
+        is_int(ngx_eb_time_retry_after(&value, now), values[i].seconds,
+               "Retry-After \"%s\"", values[i].text);
+    }
+
+    value.data = NULL;
+    value.len = 0;
+
+    is_int(ngx_eb_time_retry_after(&value, now), NGX_ERROR, "no Retry-After");
+}
+
+
 int
 main(void)
 {
@@ -288,6 +341,7 @@ main(void)
     days();
     prefixes();
     bytes();
+    retry_after();
 
     return done_testing();
 }

@@ -17,7 +17,7 @@ use MIME::Base64 qw/ decode_base64 /;
 use POSIX qw/ ceil strftime /;
 use Time::HiRes ();
 
-use Test::EventBridge::Util qw/ now /;
+use Test::EventBridge::Util qw/ now http_date /;
 
 my $json = JSON::PP->new()->utf8()->canonical()->allow_nonref();
 
@@ -109,17 +109,6 @@ sub _date {
         . sprintf '.%03dZ', ($time - int $time) * 1000;
 }
 
-# rounded up; the names do not depend on the locale
-
-sub _http_date {
-    my @t = gmtime ceil($_[0]);
-
-    return sprintf '%s, %02d %s %d %02d:%02d:%02d GMT',
-        (qw/ Sun Mon Tue Wed Thu Fri Sat /)[$t[6]], $t[3],
-        (qw/ Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec /)[$t[4]],
-        $t[5] + 1900, @t[2, 1, 0];
-}
-
 sub _offers {
     my ($self, $what) = @_;
     my $v = $self->{g}{option}{versions};
@@ -206,7 +195,7 @@ sub _error {
 
     if (defined $opt{retry_date}) {
         $wait = $opt{retry_date};
-        push @headers, 'Retry-After' => _http_date(Time::HiRes::time()
+        push @headers, 'Retry-After' => http_date(Time::HiRes::time()
             + $wait);
 
     } elsif (defined $opt{retry_after}) {

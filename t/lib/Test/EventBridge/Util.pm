@@ -11,16 +11,29 @@ use warnings;
 use strict;
 
 use Exporter qw/ import /;
-use POSIX qw/ sysconf uname _SC_CLK_TCK /;
+use POSIX qw/ ceil sysconf uname _SC_CLK_TCK /;
 use Time::HiRes qw/ clock_gettime CLOCK_MONOTONIC /;
 
 our @EXPORT_OK = qw/ now scaled pause wait_for read_file append_file
-    parse_metrics child_pids cpu_time process_title prctl fork_each reap_all /;
+    parse_metrics child_pids cpu_time process_title prctl fork_each reap_all
+    http_date /;
 
 ###############################################################################
 
 sub now {
     return clock_gettime(CLOCK_MONOTONIC);
+}
+
+# A header's date of a time (seconds since the epoch, rounded up); the names do
+# not depend on the locale.
+
+sub http_date {
+    my @t = gmtime ceil($_[0]);
+
+    return sprintf '%s, %02d %s %d %02d:%02d:%02d GMT',
+        (qw/ Sun Mon Tue Wed Thu Fri Sat /)[$t[6]], $t[3],
+        (qw/ Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec /)[$t[4]],
+        $t[5] + 1900, @t[2, 1, 0];
 }
 
 # Sanitizers and Valgrind make everything slower; EB_TIMEOUT_SCALE too.
