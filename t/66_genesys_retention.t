@@ -21,7 +21,7 @@ use Test::EventBridge;
 use Test::EventBridge::Util qw/ now /;
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(155);
+my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(157);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -318,6 +318,14 @@ $g->fail(PUT => 'retentionpolicies', status => 429, retry_after => 3600);
 $r = ask(PUT => '/retention/p1', policy('P98D'));
 is($r->status(), 503, 'row 0.9: 429 for an hour');
 is($r->header('Retry-After'), 3600, 'row 0.9: Retry-After');
+
+$g->fail(PUT => 'retentionpolicies', times => 0, status => 503,
+    retry_after => 600);
+$calls = $g->calls('PUT');
+$r = ask(PUT => '/retention/p1', policy('P98D'));
+is($r->status(), 502, 'row 0.9: 503 for longer than "retry_cap"');
+is(scalar($g->calls('PUT')), $calls + 1, 'row 0.9: one try of it');
+$g->forgive();
 
 for my $status (400, 403, 404, 422) {
     $g->fail(PUT => 'retentionpolicies', status => $status, code => 'c',

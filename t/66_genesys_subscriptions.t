@@ -22,7 +22,7 @@ use Test::EventBridge;
 use Test::EventBridge::Util qw/ now /;
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(286);
+my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(292);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -137,6 +137,26 @@ for my $how ([ 'hang', hang => 1 ], [ 'reset', reset => 1 ],
         $g->objects('subscriptions')), 1, "row 1.3: one object, $name");
 }
 
+# the API says when it may be asked again, and that counts for a POST, too
+
+$g->fail(POST => 'subscriptions', status => 503, retry_after => 2);
+$calls = $g->calls('*', qr/subscriptions/);
+is(ask(POST => '/subscriptions', subscription('rest'))->status(), 201,
+    'row 1.4: a POST that is to wait');
+my @rest = ($g->calls('*', qr/subscriptions/))[$calls .. $calls + 3];
+is(join(' ', map { $_->method() } @rest), 'GET POST GET POST',
+    'row 1.4: it is looked up before it is sent again');
+cmp_ok($rest[2]->time() - $rest[1]->time(), '>=', 1.9,
+    'row 1.4: not before Retry-After');
+
+$g->fail(POST => 'subscriptions', status => 503, retry_after => 600);
+$calls = $g->calls('*', qr/subscriptions/);
+$r = ask(POST => '/subscriptions', subscription('longer'));
+is($r->status(), 502, 'row 1.4: for longer than "retry_cap"');
+is($r->json()->{upstream}{status}, 503, 'row 1.4: with what the API says');
+is(scalar($g->calls('*', qr/subscriptions/)), $calls + 2,
+    'row 1.4: nothing is sent meanwhile');
+
 # many of them: the name is on the third page
 
 $g->put(subscriptions => { name => "many-$_" }) for 1 .. 230;
@@ -144,7 +164,7 @@ is(ask(POST => '/subscriptions', subscription('many-230'))->status(), 409,
     'row 1.3: a name on the third page');
 $r = get($port, '/subscriptions');
 is($r->status(), 200, 'listed');
-is(scalar @{$r->json()->{entities}}, 234, 'all pages');
+is(scalar @{$r->json()->{entities}}, 235, 'all pages');
 audited({ action => 'subscriptions_listed', status => 200 }, 'listed');
 
 # an answer that is larger than all buffers of sockets
@@ -155,7 +175,7 @@ my $slow = client($port, rcvbuf => 65536);
 $r = $slow->request(path => '/subscriptions', timeout => 30);
 $slow->close();
 is($r->status(), 200, 'listed, 3 MB');
-is(scalar @{$r->json()->{entities}}, 434, 'all of them');
+is(scalar @{$r->json()->{entities}}, 435, 'all of them');
 
 $g->remove(subscriptions => $_->{id})
     for grep { $_->{name} =~ /^many/ } $g->objects('subscriptions');

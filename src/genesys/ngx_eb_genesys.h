@@ -49,6 +49,8 @@ typedef struct {
     unsigned                  timed_out:1;  /* status is 0 for this reason */
     unsigned                  held:1;       /* or this: the circuit breaker is
                                                open */
+    unsigned                  late:1;       /* the wait is over the cap, or
+                                               over the operation's time */
 } ngx_eb_genesys_reply_t;
 
 

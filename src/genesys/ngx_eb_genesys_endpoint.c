@@ -556,16 +556,19 @@ ngx_eb_genesys_endpoint_posted(ngx_eb_genesys_op_t *op,
 {
     ngx_int_t                       rc;
     ngx_str_t                       id;
+    ngx_msec_t                      delay;
     ngx_eb_genesys_endpoint_ctx_t  *ctx;
 
     ctx = op->data;
 
     /* it is never sent again blindly: it may be there already */
 
-    if (ngx_eb_genesys_ambiguous(reply)) {
+    if (ngx_eb_genesys_ambiguous(reply) && !reply->late) {
         ctx->ambiguous = *reply;
-        return ngx_eb_genesys_endpoint_search(op, ctx->posts
-                                       * NGX_EB_GENESYS_ENDPOINT_AMBIGUOUS,
+
+        delay = ctx->posts * NGX_EB_GENESYS_ENDPOINT_AMBIGUOUS;
+
+        return ngx_eb_genesys_endpoint_search(op, ngx_max(delay, reply->wait),
                                               request);
     }
 

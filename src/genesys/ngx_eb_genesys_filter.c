@@ -558,12 +558,18 @@ ngx_eb_genesys_filter_write(ngx_eb_genesys_op_t *op,
         && (reply->status == 0 || reply->status == 408
             || reply->status >= 500))
     {
+        if (reply->late) {
+            return ngx_eb_genesys_filter_refused(op, fl, reply,
+                              "it is not known whether the change was made");
+        }
+
         /* it may have been carried out: ask */
 
         fl->failure = *reply;
 
         return ngx_eb_genesys_filter_get(fl, request,
-                                         NGX_EB_GENESYS_FILTER_VERIFY, 0);
+                                         NGX_EB_GENESYS_FILTER_VERIFY,
+                                         reply->wait);
     }
 
     return ngx_eb_genesys_filter_refused(op, fl, reply,

@@ -476,16 +476,19 @@ static ngx_int_t
 ngx_eb_genesys_retention_later(ngx_eb_genesys_op_t *op,
     ngx_eb_genesys_reply_t *reply, ngx_eb_genesys_request_t *request)
 {
+    ngx_msec_t                       delay;
     ngx_eb_genesys_retention_ctx_t  *ctx;
 
     ctx = op->data;
 
-    if (ctx->scheduled == ctx->conf->nschedule) {
+    if (reply->late || ctx->scheduled == ctx->conf->nschedule) {
         return ngx_eb_genesys_op_refused(op, reply, NULL);
     }
 
+    delay = ctx->conf->schedule[ctx->scheduled++];
+
     return ngx_eb_genesys_retention_send(op, NGX_EB_GENESYS_ON_READ,
-                                         ctx->conf->schedule[ctx->scheduled++],
+                                         ngx_max(delay, reply->wait),
                                          request);
 }
 

@@ -543,16 +543,18 @@ ngx_eb_genesys_posted(ngx_eb_genesys_op_t *op,
 {
     ngx_int_t              rc;
     ngx_str_t              id;
+    ngx_msec_t             delay;
     ngx_eb_genesys_ctx_t  *ctx;
 
     ctx = op->data;
 
-    if (ngx_eb_genesys_ambiguous(reply)) {
+    if (ngx_eb_genesys_ambiguous(reply) && !reply->late) {
         ctx->ambiguous = 1;
         ctx->ambiguous_reply = *reply;
 
-        return ngx_eb_genesys_sub_search(op, ctx->posts
-                                             * NGX_EB_GENESYS_AMBIGUOUS_DELAY,
+        delay = ctx->posts * NGX_EB_GENESYS_AMBIGUOUS_DELAY;
+
+        return ngx_eb_genesys_sub_search(op, ngx_max(delay, reply->wait),
                                          request);
     }
 

@@ -641,6 +641,11 @@ ngx_http_eventbridge_api_ended(ngx_http_eventbridge_api_t *api)
 
     default:
         reply.wait = decision.wait;
+        reply.late = (decision.reason == NGX_EB_GENESYS_GIVE_UP_DEADLINE
+                      || decision.wait > api->policy.cap
+                      || decision.wait
+                         >= ngx_http_eventbridge_api_left(api));
+
         ngx_http_eventbridge_api_step(api, &reply);
     }
 }

@@ -522,6 +522,18 @@ creations(void)
     done(rc, 502, "endpoint_resolve", 0, "failed",
          "row 2.10: 503 all the time");
 
+    /* the API says when it may be asked again */
+
+    probed(BODY, 0);
+    rc = script(&op, "row 2.9: Retry-After of a POST",
+        { LIST, "", .status = 200, .reply = NONE },
+        { "POST /api/v2/outbound/integrations", BODY, .status = 503,
+          .wait = 4000 },
+        { LIST, "", .delay = 4000, .status = 200, .reply = NONE },
+        { "POST /api/v2/outbound/integrations", BODY, .status = 503,
+          .wait = 600000, .late = 1 });
+    done(rc, 502, "endpoint_resolve", 0, "failed", "row 2.9: Retry-After");
+
     /* someone was faster */
 
     probed(BODY, 0);

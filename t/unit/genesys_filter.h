@@ -30,6 +30,7 @@ typedef struct {
     const char                *error;
     ngx_uint_t                 unsent;
     ngx_uint_t                 timed_out;
+    ngx_uint_t                 late;
 } script_t;
 
 
@@ -124,6 +125,7 @@ play(script_t *script, ngx_uint_t n)
         reply.error = str(script[nsent].error);
         reply.unsent = script[nsent].unsent ? 1 : 0;
         reply.timed_out = script[nsent].timed_out ? 1 : 0;
+        reply.late = script[nsent].late ? 1 : 0;
         reply.correlation_id = str("corr-1");
 
         nsent++;

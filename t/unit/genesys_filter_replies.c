@@ -127,6 +127,21 @@ row_3_7(void)
     told("it is not known", "row 3.7: is told");
     told("\"status\":503", "row 3.7: by the PUT's own answer");
 
+    /* the API says when it may be asked again */
+
+    script[1].wait = 4000;
+    begin(NGX_EB_GENESYS_FILTER_SET, "calls", "queue", set);
+    ends(script, 3, 502, "row 3.6: a PUT with Retry-After");
+    is_int(sent[2].delay, 4000, "row 3.6: nobody asks before");
+
+    script[1].wait = 600000;
+    script[1].late = 1;
+    begin(NGX_EB_GENESYS_FILTER_SET, "calls", "queue", set);
+    ends(script, 2, 502, "row 3.6: a PUT with a long Retry-After");
+    told("it is not known", "row 3.6: is told");
+    script[1].wait = 0;
+    script[1].late = 0;
+
     script[1].status = 0;
     script[1].error = "no live upstreams";
     script[1].unsent = 1;

@@ -727,6 +727,16 @@ schedules(void)
     facts("", 0, 0, 0, "it stays ill");
     script_has(&op, "\"message\":\"ill\"", "it stays ill");
 
+    adjust("{" WANT "}");
+    rc = script(&op, "row 0.9: Retry-After is longer than the schedule",
+                { .line = "GET " P, .status = 200, .reply = "{}" },
+                { .line = "PUT " P, .status = 503, .wait = 90000 },
+                { .line = "GET " P, .delay = 90000, .status = 200,
+                  .reply = "{}" },
+                { .line = "PUT " P, .status = 503, .wait = 400000,
+                  .late = 1 });
+    done(rc, 502, "retention_policy_update", 0, "row 0.9: over the cap");
+
     conf.nschedule = 0;
 
     adjust("{" WANT "}");

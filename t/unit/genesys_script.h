@@ -30,6 +30,7 @@ typedef struct {
     const char               *error;
     unsigned                  unsent:1;
     unsigned                  timed_out:1;
+    unsigned                  late:1;
 } exchange_t;
 
 
@@ -141,6 +142,7 @@ play(ngx_eb_genesys_op_t *op, const char *name, exchange_t *exchange,
         reply.error = script_str(op->pool, exchange[i].error);
         reply.unsent = exchange[i].unsent;
         reply.timed_out = exchange[i].timed_out;
+        reply.late = exchange[i].late;
         reply.correlation_id = script_str(op->pool, "corr-1");
         r = &reply;
     }

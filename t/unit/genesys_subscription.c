@@ -546,6 +546,15 @@ ambiguous(void)
                 { .line = "POST " S, .status = 503 },
                 { .line = LIST, .delay = 1000, .status = 503 });
     done(rc, 502, "subscription_create", 0, "row 1.3: the lookup fails");
+
+    control(NGX_EB_GENESYS_SUB_CREATE, NULL, BODY, 0);
+    rc = script(&op, "row 1.4: Retry-After of a POST",
+                { .line = LIST, .status = 200, .reply = NONE },
+                { .line = "POST " S, .status = 503, .wait = 4000 },
+                { .line = LIST, .delay = 4000, .status = 200, .reply = NONE },
+                { .line = "POST " S, .status = 503, .wait = 600000,
+                  .late = 1 });
+    done(rc, 502, "subscription_create", 0, "row 1.4: Retry-After");
 }
 
 
