@@ -182,7 +182,7 @@ for my $name (qw/ eventbridge_genesys_subscriptions
 {
     bad('empty', "$name;", undef, qr/invalid number of arguments/);
 
-    if ($name =~ /endpoints/) {
+    if ($name =~ /endpoints|retention/) {
         bad('empty', "$name org b;", 'b');
 
     } else {
@@ -225,6 +225,21 @@ bad('empty', 'eventbridge_genesys_endpoints org timeout=30s;',
 bad('empty', 'eventbridge_genesys_endpoints org callback=none;', 'none',
     qr/unknown webhook/, 'callback=none');
 
+# what policies must have, and what is sent of their cost
+
+for my $case ((map { [ $_, qr/it is empty/ ] } 'tags=', 'tags=a,,b',
+    'tags=a,', 'tags=,a'), [ 'tags=' . 'x' x 129, qr/it is too long/ ],
+    [ 'tags=' . join(',', 1 .. 65), qr/64 tags at most/ ],
+    (map { [ "send_cost=$_", qr/"on" or "off"/ ] } '', 'yes', 'ON'),
+    [ 'cost=on' ])
+{
+    bad('empty', "eventbridge_genesys_retention org $case->[0];", $case->[0],
+        $case->[1]);
+}
+
+bad('empty', "eventbridge_genesys_retention org $_ $_;", $_)
+    for qw/ tags=a send_cost=on /;
+
 # what retention costs
 
 bad('server', 'eventbridge_retention_cost;', undef,
@@ -256,6 +271,8 @@ my @good = (
         . "client_secret_file $dir/secret;\nregion eu-west-1;\n}",
         'an id with a colon in the body' ],
     [ 'server', 'eventbridge_retention_cost gb=1.5 price=0;', 'a cost' ],
+    [ 'empty', 'eventbridge_genesys_retention org send_cost=off tags='
+        . join(',', 1 .. 64) . ';', 'tags' ],
     [ 'empty', 'eventbridge_genesys_endpoints org timeout=29s method=HEAD '
         . 'path=/a?b expect=200-299,404 trusted_certificate=secret;',
         'endpoints' ]

@@ -21,7 +21,7 @@ use Test::EventBridge;
 use Test::EventBridge::Util qw/ now /;
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(157);
+my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(164);
 
 my $g = $t->genesys(1);
 my $port = $t->port(0);
@@ -57,6 +57,9 @@ http {
         location /costly {
             eventbridge_genesys_retention org;
             eventbridge_retention_cost gb=2000.5 price=0.01;
+        }
+        location /strict {
+            eventbridge_genesys_retention org tags=SOX,GDPR send_cost=on;
         }
         location = /metrics { eventbridge_metrics; }
 
@@ -347,6 +350,28 @@ for my $status (400, 403, 404, 422) {
         $r->json()->{correlationId}, 'retention_policy_update',
         JSON::PP::false ], "row 0.13: $status is audited");
 }
+
+# tags that a policy must have, and a cost that is asked for
+
+$g->put(policies => { %theirs, id => 's1' });
+$r = ask(PUT => '/strict/s1', policy('P40D', tiering => { hotDays => 1,
+    warmDays => 2, coldDays => 3 }, complianceTags => [ 'GDPR', 'more' ]));
+is($r->status(), 200, 'row 0.12: a tag is missing');
+ok($r->json()->{changed} && !$r->json()->{complianceVerified},
+    'row 0.12: so it does not comply');
+is((audit())[-1]{complianceVerified}, JSON::PP::false,
+    'row 0.13: which is audited');
+
+$r = ask(PUT => '/strict/s1', policy('P41D', tiering => { hotDays => 1,
+    warmDays => 2, coldDays => 3 }, complianceTags => [ 'GDPR', 'SOX' ]));
+ok($r->json()->{complianceVerified}, 'row 0.12: all tags are there');
+is($g->object(policies => 's1')->{costEstimateUSD}, 14.145,
+    'row 0.8: the cost is sent where it is asked for');
+is($r->json()->{costEstimateUSD}, 14.145, 'row 0.8: and told');
+$r = ask(POST => '/strict/validate', policy('P90D'));
+is($r->json()->{policy}{costEstimateUSD}, 31.05,
+    'row 0.8: what would be sent is shown');
+$g->remove(policies => 's1');
 
 # an API that does not keep what it was told
 

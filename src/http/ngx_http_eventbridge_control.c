@@ -567,6 +567,8 @@ ngx_http_eventbridge_control_retention(ngx_http_request_t *r,
     conf->path = control->org->retention;
     conf->gb = control->conf->cost->gb;
     conf->price = control->conf->cost->price;
+    conf->tags = control->tags;
+    conf->send_cost = control->send_cost;
     conf->conflicts = 3;
     conf->interval = 1000;
     conf->polls = 5;

@@ -11,6 +11,7 @@
 #include "ngx_http_eventbridge_block.h"
 #include "ngx_http_eventbridge_endpoints.h"
 #include "ngx_http_eventbridge_outbox.h"
+#include "ngx_eb_genesys_policy.h"
 #include "ngx_eb_genesys_region.h"
 #include "ngx_eb_genesys_retention.h"
 
@@ -53,6 +54,9 @@ static ngx_int_t ngx_http_eventbridge_org_zone_init(ngx_shm_zone_t *zone,
 static ngx_http_eventbridge_cost_t *ngx_http_eventbridge_cost(ngx_conf_t *cf);
 static ngx_int_t ngx_http_eventbridge_genesys_known(ngx_conf_t *cf,
     ngx_array_t *passes);
+static char *ngx_http_eventbridge_retention_tags(ngx_conf_t *cf,
+    ngx_http_eventbridge_control_t *control, ngx_str_t *parameter,
+    ngx_str_t *list);
 static ngx_int_t ngx_http_eventbridge_control_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf,
     ngx_http_eventbridge_control_t *control);
@@ -979,6 +983,104 @@ ngx_http_eventbridge_control_location(ngx_conf_t *cf, ngx_command_t *cmd,
     clcf->handler = ngx_http_eventbridge_control_handler;
 
     return NGX_CONF_OK;
+}
+
+
+/* eventbridge_genesys_retention NAME [tags=TAG,...] [send_cost=on|off] */
+
+char *
+ngx_http_eventbridge_retention_location(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_eventbridge_loc_conf_t *elcf = conf;
+
+    char        *rv;
+    ngx_str_t   *value, s;
+    ngx_uint_t   i, on;
+
+    rv = ngx_http_eventbridge_control_location(cf, cmd, conf);
+
+    if (rv == NGX_CONF_OK) {
+        rv = ngx_http_eventbridge_once(cf, 2);
+    }
+
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    value = cf->args->elts;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_http_eventbridge_takes(&value[i], "tags=", &s)) {
+
+            rv = ngx_http_eventbridge_retention_tags(cf, elcf->control,
+                                                     &value[i], &s);
+            if (rv != NGX_CONF_OK) {
+                return rv;
+            }
+
+        } else if (ngx_http_eventbridge_takes(&value[i], "send_cost=", &s)) {
+
+            on = (ngx_strcmp(s.data, "on") == 0);
+
+            if (!on && ngx_strcmp(s.data, "off") != 0) {
+                return ngx_http_eventbridge_refuse(cf, &value[i],
+                                                   "\"on\" or \"off\" is "
+                                                   "expected");
+            }
+
+            elcf->control->send_cost = on;
+
+        } else {
+            return ngx_http_eventbridge_refuse(cf, &value[i], NULL);
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_eventbridge_retention_tags(ngx_conf_t *cf,
+    ngx_http_eventbridge_control_t *control, ngx_str_t *parameter,
+    ngx_str_t *list)
+{
+    u_char      *p, *last, *comma;
+    ngx_str_t   *tag;
+    const char  *bad;
+
+    control->tags = ngx_array_create(cf->pool, 4, sizeof(ngx_str_t));
+    if (control->tags == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    last = list->data + list->len;
+
+    for (p = list->data; ; p = comma + 1) {
+
+        comma = ngx_strlchr(p, last, ',');
+
+        tag = ngx_array_push(control->tags);
+        if (tag == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        tag->data = p;
+        tag->len = (comma ? comma : last) - p;
+
+        bad = (control->tags->nelts > NGX_EB_GENESYS_MAX_TAGS)
+              ? "64 tags at most are allowed"
+              : ngx_eb_genesys_bad_string(tag, 1, NGX_EB_GENESYS_MAX_TAG);
+
+        if (bad) {
+            return ngx_http_eventbridge_refuse(cf, parameter, bad);
+        }
+
+        if (comma == NULL) {
+            return NGX_CONF_OK;
+        }
+    }
 }
 
 

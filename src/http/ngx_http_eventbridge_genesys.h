@@ -171,6 +171,8 @@ struct ngx_http_eventbridge_control_s {
     ngx_str_t                 organisation;
     ngx_http_eventbridge_org_t       *org;
     ngx_http_eventbridge_endpoints_t  *endpoints;   /* NULL: of another kind */
+    ngx_array_t              *tags;         /* ngx_str_t: what a retention
+                                               policy must have; NULL: none */
     ngx_http_eventbridge_loc_conf_t  *conf;
     ngx_http_core_loc_conf_t *clcf;
     ngx_http_core_srv_conf_t *cscf;
@@ -179,6 +181,7 @@ struct ngx_http_eventbridge_control_s {
     ngx_str_t                 name;         /* of the location */
     u_char                   *file;
     ngx_uint_t                line;
+    unsigned                  send_cost:1;  /* in a retention policy */
 };
 
 
@@ -190,6 +193,8 @@ char *ngx_http_eventbridge_genesys_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_eventbridge_control_location(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+char *ngx_http_eventbridge_retention_location(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
 char *ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 ngx_int_t ngx_http_eventbridge_genesys_merge(ngx_conf_t *cf,

@@ -327,8 +327,8 @@ static ngx_command_t  ngx_http_eventbridge_commands[] = {
       &ngx_http_eventbridge_subscriptions },
 
     { ngx_string("eventbridge_genesys_retention"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_eventbridge_control_location,
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_eventbridge_retention_location,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       &ngx_http_eventbridge_retention },
