@@ -24,7 +24,7 @@ use Test::EventBridge::Lifecycle qw/ plain steps detail stamp /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(150);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(153);
 
 $t->secret('the-status-key');
 $t->secret_file('keys', "who:the-status-key\n");
@@ -217,6 +217,14 @@ ok(wait_for(sub { figures('calls')->{violations}{initial} == 1 }, 5),
 is_deeply(shown(calls => 'first5')->{flags}, [ 'initial' ],
     'row 4.2: which is marked');
 is(shown(calls => 'first5')->{state}, undef, 'row 4.2: it is in no state');
+in(calls => plain('first6', 'queued', 'ringing', $at));
+ok(reaches(calls => 'first6', 'ringing'),
+    'row 4.2: who leaves queued was there');
+is_deeply(shown(calls => 'first6')->{flags}, [ 'gap' ],
+    'row 4.2: which is marked, too');
+ok(wait_for(sub { grep { $_->{i} eq 'first6'
+    && $_->{detail}{previousState} eq 'queued' } $bus->taken() }, 10),
+    'row 4.2: and published');
 
 in(calls => plain('first1', 'connected', 'wrapping', $at + 9000));
 ok(wait_for(sub { figures('calls')->{violations}{mismatch} == 1 }, 5),

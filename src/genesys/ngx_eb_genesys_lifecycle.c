@@ -365,7 +365,7 @@ static void
 ngx_eb_lifecycle_weigh(ngx_eb_lifecycle_t *lc, ngx_eb_lifecycle_entry_t *e,
     ngx_eb_lifecycle_held_t *held, ngx_eb_lifecycle_verdict_t *v)
 {
-    ngx_uint_t                  told, own;
+    ngx_uint_t                  told, own, begun;
     ngx_eb_lifecycle_states_t  *states;
 
     states = lc->conf->states;
@@ -381,7 +381,14 @@ ngx_eb_lifecycle_weigh(ngx_eb_lifecycle_t *lc, ngx_eb_lifecycle_entry_t *e,
         if (told
             || (states->initial & ngx_eb_lifecycle_bit(held->current)) == 0)
         {
-            if (!lc->conf->adopt || (told && !own)) {
+            /* who leaves an initial state has begun there, though the event
+               that said so is missing, or there never was one */
+
+            begun = own
+                    && (states->initial
+                        & ngx_eb_lifecycle_bit(held->previous));
+
+            if (!begun && (!lc->conf->adopt || (told && !own))) {
                 return;
             }
 

@@ -295,6 +295,20 @@ row_4_2(void)
 
     is_int(step(&t, "b", NULL, "queued", T0 + 1), 1, "4.2: it can begin");
 
+    is_int(step(&t, "c", "ringing", "connected", T0), 0,
+           "4.2: nothing begins in its middle");
+    is_int(step(&t, "c", "queued", "connected", T0 + 1), 0,
+           "4.2: nor by what is impossible");
+    is_int(step(&t, "c", "queued", "ringing", T0 + 2), 1,
+           "4.2: who leaves queued was there");
+    is_int(t.d.previous, state(&t.e, "queued"), "4.2: which is published");
+    is_int(t.d.stage, 1, "4.2: as the first stage");
+    ok(t.d.flags & NGX_EB_LIFECYCLE_F_GAP, "4.2: with a mark");
+    is_int(event(&t.e, "c", "queued", "ringing", T0 + 2, T0 + 3),
+           NGX_DECLINED, "4.2: a duplicate is one");
+    is_int(step(&t, "c", "ringing", "connected", T0 + 4), 1,
+           "4.2: it goes on from there");
+
     engine_close(&t.e);
 }
 

@@ -352,7 +352,17 @@ model_judge(sent_t *sent, result_t *r)
         return 0;
     }
 
-    if (!model_fits(sent, state) || r->n == STAGES) {
+    /* it begins in queued, although nobody said so */
+
+    if (state == NOTHING && sent->from == Q && may(Q, sent->to)) {
+        state = Q;
+
+    } else if (!model_fits(sent, state)) {
+        r->flags++;
+        return 0;
+    }
+
+    if (r->n == STAGES) {
         r->flags++;
         return 0;
     }
