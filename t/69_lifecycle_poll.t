@@ -23,7 +23,7 @@ use Test::EventBridge::Lifecycle qw/ plain steps stamp /;
 
 ###############################################################################
 
-my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(61);
+my $t = Test::EventBridge->new(workers => 2, log_level => 'info')->plan(64);
 
 my $api = Test::EventBridge::Lifecycle->add($t, 1);
 my $bus = Test::EventBridge::Lifecycle->add($t, 2);
@@ -280,6 +280,23 @@ is_deeply(figures()->{violations}, $flagged, 'nothing is flagged');
 is(again(qr/^[^g]/), 0, 'nothing was published twice');
 cmp_ok(again(qr/^g/), '<=', 800,
     'row 4.7: but what was on its way to the bus at the kill');
+
+# an API that always has a next page, though there is nothing on it; when only
+# the last page is read again
+
+ok(wait_for(sub {
+    my @last = ($api->calls(GET => qr{^/api/v2/events}))[-2, -1];
+    return $last[1]->time() - $last[0]->time() > 0.9;
+}, 30), 'pages that are older than the overlap are not read again');
+$api->fail(GET => 'api/v2/events', status => 200,
+    body => qq({"events":[],"nextPage":"empty-$_"})) for 1 .. 5;
+ok(wait_for(sub { grep { /empty-4/ } map { $_ // '' } $api->cursors() }, 30),
+    'row 4.15: empty pages');
+my %empty = map { $_->uri() =~ /cursor=(empty-\d)$/ ? ($1 => $_->time()) : () }
+    $api->calls(GET => qr{^/api/v2/events});
+cmp_ok($empty{'empty-4'} - $empty{'empty-1'}, '>=', 2.7,
+    'row 4.15: are no backlog: each is waited for');
+$api->forgive();
 
 # an organisation that has no such page, as none has today
 

@@ -55,6 +55,7 @@ typedef struct {
     ngx_str_t                 body;
     ngx_eb_lifecycle_event_t *events;
     ngx_uint_t                nevents;
+    ngx_uint_t                nall;         /* those read before, too */
     uint64_t                 *hashes;       /* of their ids */
     ngx_str_t                *ids;          /* of all of the page */
     ngx_uint_t                nids;
@@ -490,6 +491,7 @@ ngx_http_eventbridge_poll_parse(ngx_http_eventbridge_poll_t *poll)
     }
 
     poll->nevents = 0;
+    poll->nall = n;
     poll->nids = 0;
     poll->newest = 0;
     poll->bad = 0;
@@ -722,9 +724,10 @@ ngx_http_eventbridge_poll_complete(ngx_http_eventbridge_poll_t *poll)
         ngx_http_eventbridge_poll_position(poll);
         ngx_http_eventbridge_poll_forget(poll);
 
-        /* while there are more, without a wait */
+        /* while there are more, without a wait; but some have a next page all
+           the time, where there is nothing yet */
 
-        ngx_add_timer(&poll->timer, 1);
+        ngx_add_timer(&poll->timer, poll->nall ? 1 : lifecycle->interval);
         return;
     }
 
