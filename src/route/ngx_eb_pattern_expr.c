@@ -62,6 +62,9 @@ static ngx_eb_pattern_op_t *ngx_eb_pattern_op(ngx_eb_pattern_values_t *values,
 static ngx_int_t ngx_eb_pattern_nocase(ngx_eb_pattern_expr_t *x,
     ngx_eb_pattern_values_t *values, ngx_eb_pattern_op_e type,
     ngx_str_t *text);
+static ngx_int_t ngx_eb_pattern_quoted(ngx_eb_pattern_expr_t *x,
+    ngx_eb_pattern_values_t *values, ngx_eb_pattern_op_e type,
+    ngx_str_t *text);
 static ngx_int_t ngx_eb_pattern_wild(ngx_eb_pattern_expr_t *x,
     ngx_eb_pattern_values_t *values, ngx_eb_json_node_t node,
     ngx_str_t *text, ngx_uint_t nocase);
@@ -403,6 +406,46 @@ ngx_eb_pattern_nocase(ngx_eb_pattern_expr_t *x,
 }
 
 
+/*
+ * Event Ruler compares strings together with their quotes: a prefix that ends
+ * with a quote, and a suffix that begins with one, is also all of a string.
+ */
+
+static ngx_int_t
+ngx_eb_pattern_quoted(ngx_eb_pattern_expr_t *x,
+    ngx_eb_pattern_values_t *values, ngx_eb_pattern_op_e type, ngx_str_t *text)
+{
+    ngx_str_t   all, *str;
+    ngx_uint_t  prefix;
+
+    prefix = (type == NGX_EB_PATTERN_OP_PREFIX
+              || type == NGX_EB_PATTERN_OP_PREFIX_CASE);
+
+    if (text->len == 0 || text->data[prefix ? text->len - 1 : 0] != '"') {
+        return NGX_OK;
+    }
+
+    all.data = text->data + (prefix ? 0 : 1);
+    all.len = text->len - 1;
+
+    if (type == NGX_EB_PATTERN_OP_PREFIX_CASE
+        || type == NGX_EB_PATTERN_OP_SUFFIX_CASE)
+    {
+        return ngx_eb_pattern_nocase(x, values, NGX_EB_PATTERN_OP_EQUAL_CASE,
+                                     &all);
+    }
+
+    str = ngx_array_push(&values->strings);
+    if (str == NULL) {
+        return NGX_ERROR;
+    }
+
+    *str = all;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_eb_pattern_wild(ngx_eb_pattern_expr_t *x, ngx_eb_pattern_values_t *values,
     ngx_eb_json_node_t node, ngx_str_t *text, ngx_uint_t nocase)
@@ -469,6 +512,12 @@ ngx_eb_pattern_affix(ngx_eb_pattern_expr_t *x, ngx_eb_json_node_t node,
             return rc;
         }
 
+        if (ngx_eb_pattern_quoted(x, &x->cond->values, nocase, &text)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         return ngx_eb_pattern_nocase(x, &x->cond->values, nocase, &text);
     }
 
@@ -484,7 +533,7 @@ ngx_eb_pattern_affix(ngx_eb_pattern_expr_t *x, ngx_eb_json_node_t node,
 
     op->text = text;
 
-    return NGX_OK;
+    return ngx_eb_pattern_quoted(x, &x->cond->values, plain, &text);
 }
 
 
@@ -992,5 +1041,5 @@ ngx_eb_pattern_but_text(ngx_eb_pattern_expr_t *x, ngx_eb_json_node_t node,
 
     op->text = text;
 
-    return NGX_OK;
+    return ngx_eb_pattern_quoted(x, but, type, &text);
 }

@@ -559,25 +559,54 @@ oracle_numeric(oracle_t *o, ngx_eb_json_node_t list, double x)
 }
 
 
+/* Event Ruler compares strings together with their quotes */
+
+static ngx_str_t
+oracle_quoted(oracle_t *o, ngx_str_t *text, ngx_uint_t before, ngx_uint_t after)
+{
+    ngx_str_t  quoted;
+
+    quoted.len = before + text->len + after;
+    quoted.data = ngx_pnalloc(o->pool, quoted.len + 1);
+
+    if (quoted.data == NULL) {
+        o->lost = 1;
+        return *text;
+    }
+
+    ngx_sprintf(quoted.data, "%s%V%s", before ? "\"" : "", text,
+                after ? "\"" : "");
+
+    return quoted;
+}
+
+
 /* one operator on one string */
 
 static ngx_uint_t
 oracle_string_op(oracle_t *o, ngx_str_t *name, ngx_str_t *arg, ngx_str_t *text)
 {
+    ngx_str_t  part, all;
+
     if (oracle_same(name, "exactly")) {
         return arg->len == text->len
                && memcmp(arg->data, text->data, arg->len) == 0;
     }
 
     if (oracle_same(name, "prefix")) {
-        return arg->len <= text->len
-               && memcmp(arg->data, text->data, arg->len) == 0;
+        part = oracle_quoted(o, arg, 1, 0);
+        all = oracle_quoted(o, text, 1, 1);
+
+        return part.len <= all.len
+               && memcmp(part.data, all.data, part.len) == 0;
     }
 
     if (oracle_same(name, "suffix")) {
-        return arg->len <= text->len
-               && memcmp(arg->data, text->data + text->len - arg->len,
-                         arg->len)
+        part = oracle_quoted(o, arg, 0, 1);
+        all = oracle_quoted(o, text, 1, 1);
+
+        return part.len <= all.len
+               && memcmp(part.data, all.data + all.len - part.len, part.len)
                   == 0;
     }
 
@@ -713,8 +742,12 @@ oracle_item(oracle_t *o, ngx_eb_json_node_t item, ngx_eb_json_node_t value)
     }
 
     if (ngx_eb_json_type(o->pattern, item) == '{') {
+        string = oracle_same(&name, "suffix");
         arg = oracle_text(o, o->pattern, item + 3);
-        return oracle_nocase_part(&arg, &text, oracle_same(&name, "suffix"));
+        arg = oracle_quoted(o, &arg, !string, string);
+        text = oracle_quoted(o, &text, 1, 1);
+
+        return oracle_nocase_part(&arg, &text, string);
     }
 
     arg = oracle_text(o, o->pattern, item);
