@@ -22,6 +22,9 @@
 
 #define NGX_EB_PATTERN_MAX_EXPONENT  100000
 
+/* of a zero: more is no number to the BigDecimal of Event Ruler */
+#define NGX_EB_PATTERN_MAX_ZERO      2147483647
+
 
 /* digits without zeros at their ends, 0.DIGITS times ten to the exponent */
 
@@ -116,7 +119,8 @@ static ngx_int_t
 ngx_eb_pattern_decimal(const u_char *p, const u_char *last,
     ngx_eb_pattern_decimal_t *d)
 {
-    ngx_int_t   e, sign, zeros;
+    int64_t     e, max;
+    ngx_int_t   sign, zeros;
     ngx_uint_t  point;
 
     d->n = 0;
@@ -170,16 +174,10 @@ ngx_eb_pattern_decimal(const u_char *p, const u_char *last,
         d->digits[d->n++] = *p - '0';
     }
 
-    if (d->n == 0) {
-
-        /* a zero, whatever its exponent */
-
-        return NGX_OK;
-    }
-
     if (p < last) {
         p++;
         sign = 1;
+        max = d->n ? NGX_EB_PATTERN_MAX_EXPONENT : NGX_EB_PATTERN_MAX_ZERO;
 
         if (*p == '+' || *p == '-') {
             sign = (*p == '-') ? -1 : 1;
@@ -189,12 +187,12 @@ ngx_eb_pattern_decimal(const u_char *p, const u_char *last,
         for (e = 0; p < last; p++) {
             e = e * 10 + (*p - '0');
 
-            if (e > NGX_EB_PATTERN_MAX_EXPONENT) {
+            if (e > max) {
                 return NGX_DECLINED;
             }
         }
 
-        d->exponent += sign * e;
+        d->exponent += sign * (ngx_int_t) e;
     }
 
     return NGX_OK;

@@ -743,6 +743,8 @@ numbers(void)
         ngx_int_t    rc;
     } tests[] = {
         { "0 ", NGX_OK }, { "-0 ", NGX_OK }, { "0.000e-999999999 ", NGX_OK },
+        { "0e2147483647 ", NGX_OK }, { "0e2147483648 ", NGX_DECLINED },
+        { "-0.0E-99999999999999999999 ", NGX_DECLINED },
         { "1 ", NGX_OK }, { "123456789012345 ", NGX_OK },
         { "0.1 ", NGX_OK }, { "1e22 ", NGX_OK }, { "1e23 ", NGX_OK },
         { "1.7976931348623157e308 ", NGX_OK },

@@ -239,7 +239,7 @@ static double
 oracle_number(ngx_str_t *text)
 {
     int      n;
-    char    *buf, a[64], b[64], s[64];
+    char    *buf, *e, a[64], b[64], s[64];
     double   x;
 
     buf = malloc(text->len + 1);
@@ -251,6 +251,12 @@ oracle_number(ngx_str_t *text)
     buf[text->len] = '\0';
 
     x = strtod(buf, NULL);
+    e = strpbrk(buf, "eE");
+
+    if (x == 0 && e && fabs(strtod(e + 1, NULL)) > 2147483647.0) {
+        x = NAN;
+    }
+
     oracle_digits(buf, text->len, a, sizeof(a));
     free(buf);
 
