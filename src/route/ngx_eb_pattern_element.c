@@ -46,10 +46,12 @@ static uint32_t ngx_eb_pattern_lower_bound(ngx_eb_pattern_entry_t *entries,
 static uint32_t ngx_eb_pattern_child(ngx_eb_pattern_search_t *s, uint32_t ctx,
     uint32_t of);
 static ngx_int_t ngx_eb_pattern_try(ngx_eb_pattern_search_t *s, uint32_t k);
-static ngx_uint_t ngx_eb_pattern_fits(ngx_eb_pattern_search_t *s,
-    uint32_t ctx);
+static uint32_t ngx_eb_pattern_fitting(ngx_eb_pattern_search_t *s,
+    ngx_eb_pattern_item_t *item, uint32_t i);
+static uint32_t ngx_eb_pattern_past(ngx_eb_pattern_search_t *s,
+    ngx_eb_pattern_item_t *item, uint32_t i, uint32_t a, uint32_t b);
 static ngx_uint_t ngx_eb_pattern_consistent(ngx_eb_pattern_search_t *s,
-    uint32_t a, uint32_t b);
+    uint32_t *a, uint32_t *b);
 
 
 ngx_int_t
@@ -351,15 +353,10 @@ ngx_eb_pattern_try(ngx_eb_pattern_search_t *s, uint32_t k)
 
     if (item->absent) {
 
-        for (i = item->lo; i < item->hi; i++) {
+        i = ngx_eb_pattern_fitting(s, item, item->lo);
 
-            if (s->scratch->steps >= NGX_EB_PATTERN_MAX_STEPS) {
-                return NGX_ERROR;
-            }
-
-            if (ngx_eb_pattern_fits(s, s->entries[i].ctx)) {
-                break;
-            }
+        if (i == NGX_EB_PATTERN_NONE) {
+            return NGX_ERROR;
         }
 
         if (i == item->hi) {
@@ -375,18 +372,20 @@ ngx_eb_pattern_try(ngx_eb_pattern_search_t *s, uint32_t k)
         return NGX_DECLINED;
     }
 
-    for (i = item->lo; i < item->hi; i++) {
-        entry = &s->entries[i];
+    for (i = item->lo; /* void */ ; i++) {
+        i = ngx_eb_pattern_fitting(s, item, i);
 
-        if (!entry->match) {
-            continue;
-        }
-
-        if (s->scratch->steps >= NGX_EB_PATTERN_MAX_STEPS) {
+        if (i == NGX_EB_PATTERN_NONE) {
             return NGX_ERROR;
         }
 
-        if (!ngx_eb_pattern_fits(s, entry->ctx)) {
+        if (i == item->hi) {
+            return NGX_DECLINED;
+        }
+
+        entry = &s->entries[i];
+
+        if (!entry->match) {
             continue;
         }
 
@@ -400,53 +399,107 @@ ngx_eb_pattern_try(ngx_eb_pattern_search_t *s, uint32_t k)
             return rc;
         }
     }
-
-    return NGX_DECLINED;
 }
 
 
-static ngx_uint_t
-ngx_eb_pattern_fits(ngx_eb_pattern_search_t *s, uint32_t ctx)
+/*
+ * The first entry from i on that fits to all that is taken, or hi;
+ * NGX_EB_PATTERN_NONE: that were too many steps.
+ */
+
+static uint32_t
+ngx_eb_pattern_fitting(ngx_eb_pattern_search_t *s, ngx_eb_pattern_item_t *item,
+    uint32_t i)
 {
-    uint32_t  i;
+    uint32_t  k, a, b;
 
-    s->scratch->steps += 1 + s->ntaken;
+    while (i < item->hi) {
 
-    for (i = 0; i < s->ntaken; i++) {
-        if (!ngx_eb_pattern_consistent(s, s->taken[i], ctx)) {
-            return 0;
+        if (s->scratch->steps >= NGX_EB_PATTERN_MAX_STEPS) {
+            return NGX_EB_PATTERN_NONE;
         }
+
+        s->scratch->steps += 1 + s->ntaken;
+
+        for (k = 0; k < s->ntaken; k++) {
+            a = s->taken[k];
+            b = s->entries[i].ctx;
+
+            if (!ngx_eb_pattern_consistent(s, &a, &b)) {
+                break;
+            }
+        }
+
+        if (k == s->ntaken) {
+            break;
+        }
+
+        i = ngx_eb_pattern_past(s, item, i, a, b);
     }
 
-    return 1;
+    return i;
 }
 
 
-/* not in two elements of one array? */
+/*
+ * Entry i is in element b, and element a of the same array is taken.  Nor do
+ * the other entries in elements of that array fit, up to a or after it; only
+ * if the field can also be a plain value beside the elements, which it cannot
+ * when its name goes on in an object, one in between may.
+ */
+
+static uint32_t
+ngx_eb_pattern_past(ngx_eb_pattern_search_t *s, ngx_eb_pattern_item_t *item,
+    uint32_t i, uint32_t a, uint32_t b)
+{
+    uint32_t        at, node;
+    ngx_eb_json_t  *json;
+
+    json = s->scratch->json;
+
+    at = s->entries[i].ctx;
+
+    while (ngx_eb_json_type(json, s->elements[at].first) != '{') {
+
+        if (at == b) {
+            return i + 1;
+        }
+
+        at = s->elements[at].parent;
+    }
+
+    node = (s->elements[b].first < s->elements[a].first)
+           ? s->elements[a].first : json->skip[s->elements[a].array];
+
+    return ngx_eb_pattern_lower_bound(s->entries, i + 1, item->hi, node);
+}
+
+
+/* not in two elements of one array?  If they are, *a and *b become these. */
 
 static ngx_uint_t
-ngx_eb_pattern_consistent(ngx_eb_pattern_search_t *s, uint32_t a, uint32_t b)
+ngx_eb_pattern_consistent(ngx_eb_pattern_search_t *s, uint32_t *a, uint32_t *b)
 {
     ngx_eb_pattern_element_t  *elements;
 
     elements = s->elements;
 
-    while (elements[a].depth > elements[b].depth) {
-        a = elements[a].parent;
+    while (elements[*a].depth > elements[*b].depth) {
+        *a = elements[*a].parent;
     }
 
-    while (elements[b].depth > elements[a].depth) {
-        b = elements[b].parent;
+    while (elements[*b].depth > elements[*a].depth) {
+        *b = elements[*b].parent;
     }
 
-    if (a == b) {
+    if (*a == *b) {
         return 1;
     }
 
-    while (elements[a].parent != elements[b].parent) {
-        a = elements[a].parent;
-        b = elements[b].parent;
+    while (elements[*a].parent != elements[*b].parent) {
+        *a = elements[*a].parent;
+        *b = elements[*b].parent;
     }
 
-    return elements[a].array != elements[b].array;
+    return elements[*a].array != elements[*b].array;
 }

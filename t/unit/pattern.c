@@ -24,6 +24,9 @@
 #define CORPUS   "t/data/patterns.jsonl"
 #define ROUNDS   12000
 
+#define TEN      "{\"x\":1},{\"x\":1},{\"x\":1},{\"x\":1},{\"x\":1},"          \
+                 "{\"x\":1},{\"x\":1},{\"x\":1},{\"x\":1},{\"x\":1},"
+
 
 typedef struct {
     ngx_str_t                 name;
@@ -714,6 +717,19 @@ arrays(void)
            NGX_OK, "arrays: nothing in one of 5000 elements");
     free(p);
 
+    p = repeat("{\"a\":[", "{\"x\":1,\"y\":%d,\"z\":[{\"p\":1},{\"q\":%d}]}",
+               1500, "]}");
+    is_int(match("{\"a\":{\"x\":[1],\"y\":[{\"exists\":false},1499],"
+                 "\"z\":{\"q\":[1499]}}}", p),
+           NGX_OK, "arrays: nothing or a value, the last of 1500 elements");
+    is_int(match("{\"a\":{\"x\":[1],\"y\":[{\"exists\":false},1499],"
+                 "\"z\":{\"q\":[1498]}}}", p),
+           NGX_DECLINED, "arrays: nothing or a value, none of 1500 elements");
+    is_int(match("{\"a\":{\"x\":[1],\"y\":[1,1499],\"z\":{\"p\":[1],"
+                 "\"q\":[{\"exists\":false},0]}}}", p),
+           NGX_OK, "arrays: nothing or a value in elements of elements");
+    free(p);
+
     p = repeat("{\"a\":[", "{\"x\":1,\"y\":1},[{\"x\":%d}]", 3000,
                "],\"a.x\":5,\"a.y\":3}");
     is_int(match("{\"a\":{\"x\":[1,{\"exists\":false}],\"y\":[1],"
@@ -725,6 +741,13 @@ arrays(void)
                ",{\"y\":1}],\"a.x\":1,\"a.z\":2}");
     is_int(match("{\"a\":{\"x\":[1],\"y\":[{\"exists\":false},1],"
                  "\"z\":[{\"exists\":false}]}}", p),
+           NGX_DECLINED, "arrays: none of several ways");
+    free(p);
+
+    p = repeat("{\"a\":[", "{\"x\":1}", 3000, "],\"b\":[" TEN TEN TEN TEN
+               "{}],\"c\":[{\"x\":1}]}");
+    is_int(match("{\"a\":{\"x\":[1]},\"b\":{\"x\":[{\"exists\":false},1]},"
+                 "\"c\":{\"x\":[{\"exists\":false},2]}}", p),
            NGX_ERROR, "arrays: too many ways are given up");
     free(p);
 }
