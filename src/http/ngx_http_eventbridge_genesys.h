@@ -193,10 +193,6 @@ char *ngx_http_eventbridge_genesys_pass(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_eventbridge_control_location(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
-char *ngx_http_eventbridge_retention_location(ngx_conf_t *cf,
-    ngx_command_t *cmd, void *conf);
-char *ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 ngx_int_t ngx_http_eventbridge_genesys_merge(ngx_conf_t *cf,
     ngx_http_eventbridge_loc_conf_t *prev,
     ngx_http_eventbridge_loc_conf_t *conf);
@@ -208,6 +204,17 @@ ngx_http_eventbridge_org_t *ngx_http_eventbridge_org_find(
 /* postconfiguration: what refers to what */
 ngx_int_t ngx_http_eventbridge_genesys_setup(ngx_conf_t *cf,
     ngx_http_eventbridge_main_conf_t *emcf);
+
+
+/* ngx_http_eventbridge_retention.c: locations of policies, and their cost */
+
+char *ngx_http_eventbridge_retention_location(ngx_conf_t *cf,
+    ngx_command_t *cmd, void *conf);
+char *ngx_http_eventbridge_retention_cost(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* what is estimated by where nothing is said of it; NULL: no memory */
+ngx_http_eventbridge_cost_t *ngx_http_eventbridge_cost(ngx_conf_t *cf);
 
 
 /* ngx_http_eventbridge_oauth.c: who has the token, and who gets a new one */
