@@ -821,6 +821,13 @@ ngx_http_eventbridge_probe_done(void *data, ngx_eb_probe_result_t *result)
 
     health->probe = NULL;
 
+    if (ngx_exiting) {
+
+        /* the state may be that of another endpoint by now */
+
+        return;
+    }
+
     p = health->prober;
     sh = health->sh;
     warn = 0;
@@ -883,9 +890,7 @@ ngx_http_eventbridge_probe_done(void *data, ngx_eb_probe_result_t *result)
 
     /* it may be due again */
 
-    if (!ngx_exiting) {
-        ngx_add_timer(&p->timer, 1);
-    }
+    ngx_add_timer(&p->timer, 1);
 }
 
 
