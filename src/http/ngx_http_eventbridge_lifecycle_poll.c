@@ -16,6 +16,9 @@
 /* pages that are read again; those before them are not */
 #define NGX_HTTP_EVENTBRIDGE_POLL_PAGES  64
 
+/* between pages with nothing new, ms: an API allows 300 requests a minute */
+#define NGX_HTTP_EVENTBRIDGE_POLL_PACE   250
+
 /* events that were captured lately: so many sets of so many */
 #define NGX_HTTP_EVENTBRIDGE_POLL_SETS   (1 << 14)
 #define NGX_HTTP_EVENTBRIDGE_POLL_WAYS   8
@@ -725,20 +728,27 @@ ngx_http_eventbridge_poll_complete(ngx_http_eventbridge_poll_t *poll)
         ngx_http_eventbridge_poll_forget(poll);
 
         /* while there are more, without a wait; but some have a next page all
-           the time, where there is nothing yet */
+           the time, where there is nothing yet, or pages in a circle */
 
-        ngx_add_timer(&poll->timer, poll->nall ? 1 : lifecycle->interval);
+        ngx_add_timer(&poll->timer,
+                      poll->nall == 0 ? lifecycle->interval
+                      : old ? ngx_min(lifecycle->interval,
+                                      NGX_HTTP_EVENTBRIDGE_POLL_PACE)
+                            : 1);
         return;
     }
 
     if (!last) {
 
-        /* read again; the next one follows at once */
+        /* read again, all of them in half the time that they have */
 
         ngx_http_eventbridge_poll_forget(poll);
         poll->page++;
 
-        ngx_add_timer(&poll->timer, 1);
+        ngx_add_timer(&poll->timer,
+                      1 + ngx_min(lifecycle->overlap / 2
+                                  / NGX_HTTP_EVENTBRIDGE_POLL_PAGES,
+                                  NGX_HTTP_EVENTBRIDGE_POLL_PACE));
         return;
     }
 
