@@ -635,10 +635,11 @@ is($c->response()->status(), 201, 'QUIT waits for probes');
 
 $t->metrics_forget();
 $t->conf("worker_shutdown_timeout 500ms;\n$conf")->run();
+$hits = $good->requests('/a');
 $c = client($port)->start(method => 'POST', path => '/resolve',
     body => integration(name => 'cut', uris => [ "$base/a",
     'https://127.0.0.1:' . $silent->sockport() . '/' ]));
-$good->wait_hits('/a', 1 + $good->requests('/a'));
+$good->wait_hits('/a', 1 + $hits);
 $start = now();
 $t->stop();
 cmp_ok(now() - $start, '<', scaled(3), 'worker_shutdown_timeout ends probes');
