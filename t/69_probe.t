@@ -163,8 +163,12 @@ $plain->set('/cut', truncate => 3, body => 'not all of it');
 $plain->set('/endless', huge => 1_000_000_000_000, half => 1);
 $plain->set('/raw', raw => "220 mail.test ESMTP\r\n\r\n");
 
+# a file that was there when nginx was started
+
 $t->allow_error(error => qr/nothing\.crt" failed/);
+$t->write_file('nothing.crt', '');
 $t->run();
+unlink $t->testdir() . '/nothing.crt' or die "unlink: $!\n";
 
 ###############################################################################
 
