@@ -632,7 +632,9 @@ sub stop {
         }
     }
 
-    my @left = $self->_reap($self->{group});
+    # what is just about to end is none of these
+    my @left;
+    wait_for(sub { !(@left = $self->_reap($self->{group})) }, 2);
 
     if (@left) {
         push @{$self->{left}}, map { "$_ " . process_title($_) } @left;
@@ -963,12 +965,15 @@ sub finish {
 
     $self->_result('no report of a sanitizer', grep { defined } @reports);
 
-    $self->_reap(0);
-
     # what other objects of this script still run is not left over
     my %known = map { $_ => 1 } map { ($_->{pid} // 0,
         map { $_->pids() } @{$_->{mocks}}) } grep { !$_->{finished} } @live;
-    my @left = grep { !$known{$_} } child_pids($$);
+    my @left;
+
+    wait_for(sub {
+        $self->_reap(0);
+        return !(@left = grep { !$known{$_} } child_pids($$));
+    }, 2);
 
     $self->_result('no process left', @{$self->{left} // []},
         map { "$_ " . process_title($_) } @left);
