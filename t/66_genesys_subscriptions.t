@@ -19,7 +19,7 @@ use IO::Socket::INET;
 use JSON::PP ();
 
 use Test::EventBridge;
-use Test::EventBridge::Util qw/ now /;
+use Test::EventBridge::Util qw/ now scaled /;
 ###############################################################################
 
 my $t = Test::EventBridge->new(workers => 1, log_level => 'info')->plan(292);
@@ -492,7 +492,11 @@ my @status = map { $bad[$_ % @bad]->()->status() } 1 .. 2000;
 my $after = $t->worker_memory($pid);
 
 is(scalar(grep { $_ < 400 || $_ > 422 } @status), 0, '2,000 bad requests');
-cmp_ok($after - $before, '<', 1_000_000, 'memory of the worker');
+SKIP: {
+    # freed memory waits in quarantine there
+    skip('sanitizers and Valgrind', 1) if scaled(1) != 1;
+    cmp_ok($after - $before, '<', 1_000_000, 'memory of the worker');
+}
 is_deeply([ $t->worker_pids() ], [ $pid ], 'the same worker');
 is(get($port, '/subscriptions')->status(), 200, 'and all is well');
 
