@@ -37,6 +37,8 @@ my $rated = "}\neventbridge_checkpoint_zone zone=w:1m "
     . "eventbridge_checkpoint w;\neventbridge_rate RATE;\n$in$to"
     . $in =~ s/.*2m;\n//r =~ s/in \{/in2 {/r;
 
+my $open = 'eventbridge_auth off;';
+
 # what a server has, the line (with "##"), what is warned of
 
 my @warn = (
@@ -77,6 +79,10 @@ my @warn = (
         $in =~ s/eventbridge_route .*\n//r =~ s/ingest;\K/ ##/r . $to,
         qr/of location "\/in" drops every event: .* "eventbridge_route"/ ],
 
+    [ 'rule 1: an id that is that of each event',
+        $in =~ s/eventbridge_ingest;/eventbridge_event id=1; ##\n$open/r . $to,
+        qr/the id "1" of "eventbridge_event" .* add a variable/ ],
+
     [ 'rule 1: two servers without a name, one scope',
         twice('', '') =~ s/.*\Kingest;/ingest; ##/sr,
         qr/"\/in" of server "" has .*:\d+: what one has delivered is a dupl/ ],
@@ -107,6 +113,9 @@ my @quiet = (
         =~ s/eventbridge_route .*\n/eventbridge_unrouted reject;\n/r . $to ],
     [ 'no routes, and a destination of the unrouted', 'server', $in
         =~ s/eventbridge_route .*\n/eventbridge_unrouted \/to\/a;\n/r . $to ],
+    [ 'an id with a variable', 'server',
+        $in =~ s/eventbridge_ingest;/eventbridge_event id=\$request_id;\n$open/r
+            . $to ],
     [ 'a named location', 'server', $in =~ s/\/to\/a/\@a/r
         . $to =~ s/= \/to\/a/\@a/r =~ s/internal;\n//r ],
     [ 'a regex location', 'server', $in . $to =~ s/= \S+/~ "^\/to\/."/r ],

@@ -75,6 +75,14 @@ ngx_http_eventbridge_event(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                            "the \"id\" parameter is missing");
     }
 
+    if (event->id->lengths == NULL) {
+        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                           "the id \"%V\" of \"eventbridge_event\" is that of "
+                           "each event: with a checkpoint, all but the first "
+                           "are duplicates, and not delivered; add a variable",
+                           &event->id->value);
+    }
+
     elcf->event = event;
 
     return ngx_http_eventbridge_receives(cf, elcf,
