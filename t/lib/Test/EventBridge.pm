@@ -321,6 +321,9 @@ sub try_run {
 
     $self->{pid} = $self->{group} = $pid;
 
+    # of another process that had this number
+    delete $self->{exit}{$pid};
+
     if ($up && $up ne 'dead') {
         $up = wait_for(sub {
             return 'dead' if !_alive($pid);
@@ -518,6 +521,7 @@ sub upgrade {
 
     kill 'QUIT', $old;
     $self->{pid} = $new;
+    delete $self->{exit}{$new};
 
     if (!defined $self->_wait_master($old, $opt{timeout} // 20)) {
         push @{$self->{problems}}, "old master $old ignored QUIT";
