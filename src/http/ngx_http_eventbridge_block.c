@@ -88,3 +88,79 @@ ngx_http_eventbridge_block_line(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return NGX_CONF_ERROR;
 }
+
+
+char *
+ngx_http_eventbridge_block_choice(ngx_conf_t *cf, ngx_uint_t *which,
+    const char *first, const char *second, char *expected)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*which != NGX_CONF_UNSET_UINT) {
+        return "it is given twice";
+    }
+
+    if (ngx_strcmp(value[1].data, first) == 0) {
+        *which = 0;
+
+    } else if (ngx_strcmp(value[1].data, second) == 0) {
+        *which = 1;
+
+    } else {
+        return expected;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_eventbridge_block_number(ngx_conf_t *cf, ngx_uint_t *number,
+    ngx_int_t min, ngx_int_t max, char *expected)
+{
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*number != NGX_CONF_UNSET_UINT) {
+        return "it is given twice";
+    }
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (n == NGX_ERROR || n < min || n > max) {
+        return expected;
+    }
+
+    *number = n;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_eventbridge_block_time(ngx_conf_t *cf, ngx_msec_t *msec,
+    ngx_int_t min, ngx_int_t max, char *expected)
+{
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (*msec != NGX_CONF_UNSET_MSEC) {
+        return "it is given twice";
+    }
+
+    n = ngx_parse_time(&value[1], 0);
+
+    if (n == NGX_ERROR || n < min || n > max) {
+        return expected;
+    }
+
+    *msec = n;
+
+    return NGX_CONF_OK;
+}

@@ -45,5 +45,21 @@ typedef struct {
 char *ngx_http_eventbridge_block(ngx_conf_t *cf,
     ngx_http_eventbridge_block_t *block);
 
+/*
+ * What setters have in common.  A value that was set before is refused; for
+ * one that is none of these they return expected.
+ */
+
+/* 0 for the first word, 1 for the second */
+char *ngx_http_eventbridge_block_choice(ngx_conf_t *cf, ngx_uint_t *which,
+    const char *first, const char *second, char *expected);
+
+char *ngx_http_eventbridge_block_number(ngx_conf_t *cf, ngx_uint_t *number,
+    ngx_int_t min, ngx_int_t max, char *expected);
+
+/* ms */
+char *ngx_http_eventbridge_block_time(ngx_conf_t *cf, ngx_msec_t *msec,
+    ngx_int_t min, ngx_int_t max, char *expected);
+
 
 #endif /* _NGX_HTTP_EVENTBRIDGE_BLOCK_H_INCLUDED_ */

@@ -39,8 +39,6 @@ static char *ngx_http_eventbridge_org_retries(ngx_conf_t *cf, void *conf,
     void *field);
 static char *ngx_http_eventbridge_org_failures(ngx_conf_t *cf, void *conf,
     void *field);
-static char *ngx_http_eventbridge_org_number(ngx_conf_t *cf,
-    ngx_uint_t *number, ngx_int_t max, char *expected);
 static char *ngx_http_eventbridge_org_time(ngx_conf_t *cf, void *conf,
     void *field);
 static ngx_uint_t ngx_http_eventbridge_org_loopback(ngx_str_t *url);
@@ -363,121 +361,43 @@ ngx_http_eventbridge_org_file(ngx_conf_t *cf, void *conf, void *field)
 static char *
 ngx_http_eventbridge_org_credentials(ngx_conf_t *cf, void *conf, void *field)
 {
-    ngx_uint_t *body = field;
-
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (*body != NGX_CONF_UNSET_UINT) {
-        return "it is given twice";
-    }
-
-    if (ngx_strcmp(value[1].data, "basic") == 0) {
-        *body = 0;
-
-    } else if (ngx_strcmp(value[1].data, "body") == 0) {
-        *body = 1;
-
-    } else {
-        return "\"basic\" or \"body\" is expected";
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_block_choice(cf, field, "basic", "body",
+                                             "\"basic\" or \"body\" is "
+                                             "expected");
 }
 
 
 static char *
 ngx_http_eventbridge_org_api(ngx_conf_t *cf, void *conf, void *field)
 {
-    ngx_uint_t *integrations = field;
-
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (*integrations != NGX_CONF_UNSET_UINT) {
-        return "it is given twice";
-    }
-
-    if (ngx_strcmp(value[1].data, "reference") == 0) {
-        *integrations = 0;
-
-    } else if (ngx_strcmp(value[1].data, "integrations") == 0) {
-        *integrations = 1;
-
-    } else {
-        return "\"reference\" or \"integrations\" is expected";
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_block_choice(cf, field, "reference",
+                                             "integrations",
+                                             "\"reference\" or "
+                                             "\"integrations\" is expected");
 }
 
 
 static char *
 ngx_http_eventbridge_org_retries(ngx_conf_t *cf, void *conf, void *field)
 {
-    return ngx_http_eventbridge_org_number(cf, field, 20,
-                                           "from 0 to 20 is expected");
+    return ngx_http_eventbridge_block_number(cf, field, 0, 20,
+                                             "from 0 to 20 is expected");
 }
 
 
 static char *
 ngx_http_eventbridge_org_failures(ngx_conf_t *cf, void *conf, void *field)
 {
-    return ngx_http_eventbridge_org_number(cf, field, 1000000,
-                                           "from 0 to 1000000 is expected");
-}
-
-
-static char *
-ngx_http_eventbridge_org_number(ngx_conf_t *cf, ngx_uint_t *number,
-    ngx_int_t max, char *expected)
-{
-    ngx_int_t   n;
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (*number != NGX_CONF_UNSET_UINT) {
-        return "it is given twice";
-    }
-
-    n = ngx_atoi(value[1].data, value[1].len);
-
-    if (n == NGX_ERROR || n > max) {
-        return expected;
-    }
-
-    *number = n;
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_block_number(cf, field, 0, 1000000,
+                                             "from 0 to 1000000 is expected");
 }
 
 
 static char *
 ngx_http_eventbridge_org_time(ngx_conf_t *cf, void *conf, void *field)
 {
-    ngx_msec_t *msec = field;
-
-    ngx_int_t   n;
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (*msec != NGX_CONF_UNSET_MSEC) {
-        return "it is given twice";
-    }
-
-    n = ngx_parse_time(&value[1], 0);
-
-    if (n == NGX_ERROR || n == 0 || n > 3600 * 1000) {
-        return "from 1ms to 1h is expected";
-    }
-
-    *msec = n;
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_block_time(cf, field, 1, 3600 * 1000,
+                                           "from 1ms to 1h is expected");
 }
 
 

@@ -22,6 +22,9 @@
 /* over these bytes a page's path is no path */
 #define NGX_HTTP_EVENTBRIDGE_LIFECYCLE_PATH   1024
 
+/* no time is longer, ms */
+#define NGX_HTTP_EVENTBRIDGE_LIFECYCLE_LONG   ((ngx_int_t) 366 * 86400 * 1000)
+
 
 static char *ngx_http_eventbridge_lifecycle_text(ngx_conf_t *cf,
     void *conf, void *field);
@@ -320,27 +323,9 @@ static char *
 ngx_http_eventbridge_lifecycle_format(ngx_conf_t *cf, void *conf,
     void *field)
 {
-    ngx_uint_t *format = field;
-
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (*format != NGX_CONF_UNSET_UINT) {
-        return "it is given twice";
-    }
-
-    if (ngx_strcmp(value[1].data, "generic") == 0) {
-        *format = 0;
-
-    } else if (ngx_strcmp(value[1].data, "aws") == 0) {
-        *format = 1;
-
-    } else {
-        return "\"generic\" or \"aws\" is expected";
-    }
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_block_choice(cf, field, "generic", "aws",
+                                             "\"generic\" or \"aws\" is "
+                                             "expected");
 }
 
 
@@ -349,33 +334,18 @@ ngx_http_eventbridge_lifecycle_time(ngx_conf_t *cf, void *conf,
     void *field)
 {
     ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
-    ngx_msec_t *msec = field;
 
-    ngx_int_t   n;
-    ngx_str_t  *value;
-    ngx_uint_t  zero;
-
-    value = cf->args->elts;
-
-    if (*msec != NGX_CONF_UNSET_MSEC) {
-        return "it is given twice";
-    }
-
-    zero = (msec == &lifecycle->window || msec == &lifecycle->overlap
-            || msec == &lifecycle->idle);
-
-    n = ngx_parse_time(&value[1], 0);
-
-    if (n == NGX_ERROR || (n == 0 && !zero)
-        || n > (ngx_int_t) 366 * 86400 * 1000)
+    if (field == &lifecycle->window || field == &lifecycle->overlap
+        || field == &lifecycle->idle)
     {
-        return zero ? "a time of 366d at most is expected"
-                    : "a time from 1ms to 366d is expected";
+        return ngx_http_eventbridge_block_time(cf, field, 0,
+                                       NGX_HTTP_EVENTBRIDGE_LIFECYCLE_LONG,
+                                       "a time of 366d at most is expected");
     }
 
-    *msec = n;
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_block_time(cf, field, 1,
+                                       NGX_HTTP_EVENTBRIDGE_LIFECYCLE_LONG,
+                                       "a time from 1ms to 366d is expected");
 }
 
 
@@ -384,38 +354,19 @@ ngx_http_eventbridge_lifecycle_number(ngx_conf_t *cf, void *conf,
     void *field)
 {
     ngx_http_eventbridge_lifecycle_t *lifecycle = conf;
-    ngx_uint_t *number = field;
 
-    ngx_int_t   n;
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (*number != NGX_CONF_UNSET_UINT) {
-        return "it is given twice";
+    if (field == &lifecycle->interactions) {
+        return ngx_http_eventbridge_block_number(cf, field, 1000, 50000000,
+                                         "from 1000 to 50000000 is expected");
     }
 
-    n = ngx_atoi(value[1].data, value[1].len);
-
-    if (number == &lifecycle->interactions) {
-
-        if (n == NGX_ERROR || n < 1000 || n > 50000000) {
-            return "from 1000 to 50000000 is expected";
-        }
-
-    } else if (number == &lifecycle->engine.stages) {
-
-        if (n == NGX_ERROR || n < 1 || n > 255) {
-            return "from 1 to 255 is expected";
-        }
-
-    } else if (n == NGX_ERROR || n < 1 || n > 3650) {
-        return "from 1 to 3650 is expected";
+    if (field == &lifecycle->engine.stages) {
+        return ngx_http_eventbridge_block_number(cf, field, 1, 255,
+                                                 "from 1 to 255 is expected");
     }
 
-    *number = n;
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_block_number(cf, field, 1, 3650,
+                                             "from 1 to 3650 is expected");
 }
 
 

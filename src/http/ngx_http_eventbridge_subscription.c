@@ -246,26 +246,8 @@ static char *
 ngx_http_eventbridge_subscription_check(ngx_conf_t *cf, void *conf,
     void *field)
 {
-    ngx_msec_t *msec = field;
-
-    ngx_int_t   n;
-    ngx_str_t  *value;
-
-    value = cf->args->elts;
-
-    if (*msec != NGX_CONF_UNSET_MSEC) {
-        return "it is given twice";
-    }
-
-    n = ngx_parse_time(&value[1], 0);
-
-    if (n == NGX_ERROR || n < 1000 || n > 86400 * 1000) {
-        return "from 1s to 1d is expected";
-    }
-
-    *msec = n;
-
-    return NGX_CONF_OK;
+    return ngx_http_eventbridge_block_time(cf, field, 1000, 86400 * 1000,
+                                           "from 1s to 1d is expected");
 }
 
 
